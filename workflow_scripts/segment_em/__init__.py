@@ -1,0 +1,1 @@
+"""Weakly supervised temporal localisation by expectation-maximisation over segment labels."""
