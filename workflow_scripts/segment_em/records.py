@@ -1,0 +1,472 @@
+"""TFRecord files of frame-level SequenceExamples, read and written without TensorFlow.
+
+A TFRecord file is a sequence of records: length (u64, little-endian), masked CRC-32C of those
+eight bytes, payload, masked CRC-32C of the payload
+(tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details). Here a payload is a
+tf.train.SequenceExample (tensorflow/core/example/{example,feature}.proto):
+
+    SequenceExample  1: context Features         2: feature_lists FeatureLists
+    Features         1: map<string, Feature>
+    FeatureLists     1: map<string, FeatureList>
+    Feature          1: BytesList | 2: FloatList | 3: Int64List, each with field 1 repeated
+    FeatureList      1: repeated Feature, here one a frame with one byte string in its BytesList
+
+Frames are located, not copied: a file is mapped, and what is returned says where they lie.
+
+Shapes: T frames, F bytes a frame, H header bytes before the bytes of a frame.
+"""
+
+import mmap
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+# crc32c rather than google-crc32c: it takes a view of a map (no copy) and was four times as fast.
+from crc32c import crc32c
+
+from segment_em.errors import InputError
+from segment_em.files import replacing
+
+LENGTH = struct.Struct("<QI")  # length of the payload, masked CRC of these eight bytes
+CRC = struct.Struct("<I")
+SEGMENT_SECONDS = 5  # the official format's; only to write segment_end_times
+LONGEST_ID = 255  # bytes; the index keeps ids in an array as wide as its longest
+VARINT, EIGHT_BYTES, DELIMITED, FOUR_BYTES = 0, 1, 2, 5  # protobuf's wire types
+BYTES_LIST, FLOAT_LIST, INT64_LIST = 1, 2, 3  # field numbers in Feature
+FIRST_DELIMITED = 0x0A  # tag of field 1, delimited
+RATING_KEYS = frozenset(
+    (b"segment_start_times", b"segment_end_times", b"segment_labels", b"segment_scores")
+)
+LIST_NAMES = {BYTES_LIST: "byte strings", FLOAT_LIST: "floats", INT64_LIST: "integers"}
+REWRITE = "write the record anew"
+FETCH = "fetch the file again"
+
+
+class Frames(NamedTuple):
+    """Where the frames of one modality lie in a file."""
+
+    offset: int  # bytes from the start of the file to the first frame's bytes
+    stride: int  # bytes from one frame to the next
+    count: int
+
+
+class Ratings(NamedTuple):
+    """A video's human ratings, one entry a rating."""
+
+    start_second: np.ndarray  # int64 [r], start of the rated segment
+    class_id: np.ndarray  # int64 [r]
+    score: np.ndarray  # float32 [r], as stored: 1 if the rater saw the class there, 0 if not
+
+
+NO_RATINGS = Ratings(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+
+class Example(NamedTuple):
+    """One record: a video, its labels and ratings, and where its frames lie."""
+
+    id: str
+    labels: np.ndarray  # int64 [n], class ids, as stored
+    ratings: Ratings  # empty arrays if the record has none
+    frames: dict[str, Frames]  # modality -> place
+    payload_offset: int  # bytes from the start of the file
+    payload_bytes: int
+    payload_crc: int  # masked, as stored behind the payload
+
+
+class _MalformedError(Exception):
+    """What is wrong with a payload and the remedy; `of` names the video where it is known."""
+
+    of = ""
+
+
+def read_examples(path: str | Path, features: Mapping[str, int]) -> Iterator[Example]:
+    """Read a record file, checking both CRCs of every record.
+
+    features: modality -> bytes a frame. Frames are located, not copied (see frame_array).
+    Raises InputError with file, record (counted from 0), byte and remedy for damaged or foreign
+    records, and for records that `features` does not fit.
+    """
+    yield from examples_in(mapped(path), path, features)
+
+
+def mapped(path: str | Path) -> mmap.mmap | bytes:
+    """Map a file for reading; an empty file gives b""."""
+    try:
+        with open(path, "rb") as file:
+            empty = file.seek(0, 2) == 0
+            return b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+
+
+def examples_in(
+    buffer: mmap.mmap | bytes, path: str | Path, features: Mapping[str, int]
+) -> Iterator[Example]:
+    """read_examples of a file that is already mapped; `path` is for messages."""
+    view = memoryview(buffer)
+    offset = number = 0
+    while offset < len(view):
+        place = f"{path}: record {number} at byte {offset}"
+        start, size, crc = _payload(view, offset, place)
+        try:
+            yield _decode(view, start, size, crc, features)
+        except _MalformedError as problem:
+            raise InputError(f"{place}{problem.of}: {problem}") from None
+        offset = start + size + CRC.size
+        number += 1
+
+
+def frame_array(buffer, frames: Frames, width: int) -> np.ndarray:
+    """View frames as uint8 [T, F] without copying.
+
+    buffer: the mapped file. width: F, bytes a frame. The view keeps the map alive.
+    """
+    return np.ndarray((frames.count, width), np.uint8, buffer, frames.offset, (frames.stride, 1))
+
+
+# Framing.
+
+
+def _payload(view: memoryview, offset: int, place: str) -> tuple[int, int, int]:
+    """Offset, size and stored CRC of the payload of the record at `offset`, both CRCs checked."""
+    start = offset + LENGTH.size
+    if start > len(view):
+        raise InputError(f"{place}: the file ends inside the record's header: {FETCH}")
+    size, length_crc = LENGTH.unpack_from(view, offset)
+    if _masked_crc(view[offset : offset + 8]) != length_crc:
+        raise InputError(f"{place}: wrong CRC of the length: damaged or not a TFRecord: {FETCH}")
+    if size > len(view) - start - CRC.size:
+        left = len(view) - start
+        raise InputError(f"{place}: {size + 4} bytes announced, {left} left in the file: {FETCH}")
+    (crc,) = CRC.unpack_from(view, start + size)
+    if _masked_crc(view[start : start + size]) != crc:
+        raise InputError(f"{place}: wrong CRC of the data: the record is damaged: {FETCH}")
+    return start, size, crc
+
+
+def _masked_crc(data) -> int:
+    """CRC-32C rotated right by 15 bits plus a constant, as TFRecord stores it."""
+    crc = crc32c(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+# Protobuf.
+
+
+def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
+    """Unsigned value of the varint at `at`, and the offset behind it."""
+    if at < end and view[at] < 0x80:  # most are one byte
+        return view[at], at + 1
+    value = shift = 0
+    for position in range(at, min(end, at + 10)):
+        byte = view[position]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if value >> 64:
+                break
+            return value, position + 1
+        shift += 7
+    raise _MalformedError(f"no valid varint at byte {at}: not a SequenceExample? {REWRITE}")
+
+
+def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Number, wire type, start and end of each field's value in the message [start, end)."""
+    at = start
+    while at < end:
+        tag_at = at
+        tag, at = _varint(view, at, end)
+        number, wire = tag >> 3, tag & 7
+        if wire == DELIMITED:
+            size, at = _varint(view, at, end)
+            stop = at + size
+        elif wire == VARINT:
+            stop = _varint(view, at, end)[1]
+        elif wire == EIGHT_BYTES:
+            stop = at + 8
+        elif wire == FOUR_BYTES:
+            stop = at + 4
+        else:
+            stop = end + 1
+        if stop > end or number == 0:
+            raise _MalformedError(
+                f"no valid field at byte {tag_at}: not a SequenceExample? {REWRITE}"
+            )
+        yield number, wire, at, stop
+        at = stop
+
+
+def _messages(view: memoryview, start: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each message in field `wanted`; other fields are skipped."""
+    for number, wire, at, stop in _fields(view, start, end):
+        if number == wanted:
+            _require(wire == DELIMITED, at)
+            yield at, stop
+
+
+def _require(expected_wire_type: bool, at: int) -> None:
+    if not expected_wire_type:
+        raise _MalformedError(f"unexpected wire type at byte {at}: {REWRITE}")
+
+
+def _entry(view: memoryview, start: int, end: int) -> tuple[bytes, tuple[int, int]]:
+    """Key, and the place of the value, of a map entry; either may come first or be left out."""
+    key, value = b"", None
+    for number, wire, at, stop in _fields(view, start, end):
+        if number == 1:
+            _require(wire == DELIMITED, at)
+            key = bytes(view[at:stop])
+        elif number == 2:
+            _require(wire == DELIMITED and value is None, at)
+            value = at, stop
+    return key, value or (end, end)
+
+
+def _values(view: memoryview, place: tuple[int, int], kind: int, name: str):
+    """Wire type, start and end of each entry in the `kind` list of a Feature."""
+    for number, wire, at, stop in _fields(view, *place):
+        if number == kind:
+            _require(wire == DELIMITED, at)
+            for entry_number, entry_wire, entry_at, entry_stop in _fields(view, at, stop):
+                if entry_number == 1:
+                    yield entry_wire, entry_at, entry_stop
+        elif number in LIST_NAMES:
+            raise _MalformedError(
+                f"{name} holds {LIST_NAMES[number]}, not {LIST_NAMES[kind]}: {REWRITE}"
+            )
+
+
+def _strings(view: memoryview, place: tuple[int, int], name: str) -> list[bytes]:
+    found = []
+    for wire, at, stop in _values(view, place, BYTES_LIST, name):
+        _require(wire == DELIMITED, at)
+        found.append(bytes(view[at:stop]))
+    return found
+
+
+def _floats(view: memoryview, place: tuple[int, int], name: str) -> np.ndarray:
+    """float32 [n], packed or not."""
+    packed = bytearray()
+    for wire, at, stop in _values(view, place, FLOAT_LIST, name):
+        _require(wire == FOUR_BYTES or (wire == DELIMITED and (stop - at) % 4 == 0), at)
+        packed += view[at:stop]
+    return np.frombuffer(packed, "<f4").astype(np.float32)
+
+
+def _counts(view: memoryview, place: tuple[int, int], name: str) -> np.ndarray:
+    """int64 [n], packed or not. Class ids and seconds: a negative value is an error."""
+    found = []
+    for wire, at, stop in _values(view, place, INT64_LIST, name):
+        _require(wire in (VARINT, DELIMITED), at)
+        while at < stop:
+            value, at = _varint(view, at, stop)
+            if value >> 63:
+                raise _MalformedError(f"{name} holds {value - 2**64}, below 0: {REWRITE}")
+            found.append(value)
+    return np.array(found, np.int64)
+
+
+# The SequenceExample.
+
+
+def _decode(
+    view: memoryview, start: int, size: int, crc: int, features: Mapping[str, int]
+) -> Example:
+    context: dict[bytes, tuple[int, int]] = {}
+    lists: dict[bytes, tuple[int, int]] = {}
+    for number, wire, at, stop in _fields(view, start, start + size):
+        if number in (1, 2):
+            _require(wire == DELIMITED, at)
+            entries = context if number == 1 else lists
+            for place in _messages(view, at, stop, wanted=1):
+                key, value = _entry(view, *place)
+                entries[key] = value  # the last of equal keys counts, as in protobuf
+    video_id = _video_id(view, context)
+    try:
+        labels = _counts(view, context.get(b"labels", (0, 0)), "labels")
+        ratings = _ratings(view, context)
+        _require_frame_level(context, lists, features)
+        frames = {
+            name: _frames(view, lists[name.encode()], name, width)
+            for name, width in features.items()
+        }
+    except _MalformedError as problem:
+        problem.of = f" (id {video_id!r})"
+        raise
+    return Example(video_id, labels, ratings, frames, start, size, crc)
+
+
+def _video_id(view: memoryview, context: dict[bytes, tuple[int, int]]) -> str:
+    """The one string under `id`, or `video_id` in some older files."""
+    key = "id" if b"id" in context else "video_id"
+    found = _strings(view, context.get(key.encode(), (0, 0)), key)
+    if len(found) != 1 or not 0 < len(found[0]) <= LONGEST_ID:
+        raise _MalformedError(
+            "the context needs one `id` (or `video_id`) of 1 to "
+            f"{LONGEST_ID} bytes: not a frame-level SequenceExample? {REWRITE}"
+        )
+    try:
+        video_id = found[0].decode()
+    except UnicodeDecodeError:
+        raise _MalformedError(f"{key} {found[0]!r} is not UTF-8: {REWRITE}") from None
+    if "\0" in video_id:
+        raise _MalformedError(f"{key} {video_id!r} contains a NUL: {REWRITE}")
+    return video_id
+
+
+def _ratings(view: memoryview, context: dict[bytes, tuple[int, int]]) -> Ratings:
+    """The four parallel lists; end times only need to be as many."""
+    if RATING_KEYS.isdisjoint(context):
+        return NO_RATINGS
+    start, end, labels = (
+        _counts(view, context.get(name.encode(), (0, 0)), name)
+        for name in ("segment_start_times", "segment_end_times", "segment_labels")
+    )
+    score = _floats(view, context.get(b"segment_scores", (0, 0)), "segment_scores")
+    if not len(start) == len(end) == len(labels) == len(score):
+        raise _MalformedError(
+            f"{len(start)} segment_start_times, {len(end)} segment_end_times, {len(labels)} "
+            f"segment_labels, {len(score)} segment_scores: must be as many: {REWRITE}"
+        )
+    return Ratings(start, labels, score)
+
+
+def _require_frame_level(context, lists, features: Mapping[str, int]) -> None:
+    missing = [name for name in features if name.encode() not in lists]
+    if not missing:
+        return
+    if any(f"mean_{name}".encode() in context for name in missing):
+        raise _MalformedError(
+            f"a video-level record (mean_{missing[0]}, no frames): give the frame-level files"
+        )
+    have = sorted(key[:40].decode(errors="replace") for key in lists)[:10]
+    raise _MalformedError(
+        f"no feature list {missing[0]!r} (there are: {have}): give frame-level records "
+        f"or take {missing[0]} out of config data.features"
+    )
+
+
+def _frames(view: memoryview, place: tuple[int, int], name: str, width: int) -> Frames:
+    """Locate the frames of one FeatureList.
+
+    Frames of one size have the same header, so that they lie at a fixed stride: the first header
+    gives it, and the others are compared with the first all at once.
+    """
+    start, end = place
+    if start == end:
+        return Frames(start, width, 0)
+    offset, stop = _first_frame(view, start, end, name)
+    if stop - offset != width:
+        raise _MalformedError(
+            f"{name} frame has {stop - offset} bytes, config data.features.{name} says {width}"
+        )
+    stride = stop - start
+    count, rest = divmod(end - start, stride)
+    header = np.dtype((np.void, offset - start))
+    headers_T = np.ndarray(count, header, view, start, (stride,))
+    if rest or headers_T.tobytes() != headers_T[:1].tobytes() * count:
+        differs_T = headers_T != headers_T[0]
+        frame = int(differs_T.argmax()) if differs_T.any() else count
+        raise _MalformedError(
+            f"{name} frame {frame} at byte {start + frame * stride} is not stored like frame 0 "
+            f"({width} bytes in one byte string): {REWRITE} with frames of one size"
+        )
+    return Frames(offset, stride, count)
+
+
+def _first_frame(view: memoryview, start: int, end: int, name: str) -> tuple[int, int]:
+    """Start and end of the first frame's bytes: Feature, BytesList and value around them."""
+    at, stops = start, [end]
+    for _ in range(3):
+        if at == stops[-1] or view[at] != FIRST_DELIMITED:
+            raise _MalformedError(f"{name} frame 0 at byte {start} holds no bytes: {REWRITE}")
+        size, at = _varint(view, at + 1, stops[-1])
+        stops.append(at + size)
+        if stops[-1] > stops[-2]:
+            raise _MalformedError(f"{name} frame 0 at byte {start} is cut short: {REWRITE}")
+    if not stops[1] == stops[2] == stops[3]:
+        raise _MalformedError(
+            f"{name} frame 0 at byte {start} is more than one byte string: {REWRITE}"
+        )
+    return at, stops[1]
+
+
+# Writing.
+
+
+def write_records(path: str | Path, payloads: Iterable[bytes]) -> None:
+    """Write payloads as a TFRecord file, which appears under `path` when it is complete."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        for payload in payloads:
+            length = struct.pack("<Q", len(payload))
+            file.write(length + CRC.pack(_masked_crc(length)))
+            file.write(payload)
+            file.write(CRC.pack(_masked_crc(payload)))
+
+
+def encode_example(
+    id: str, labels: np.ndarray, frames: Mapping[str, np.ndarray], ratings: Ratings | None
+) -> bytes:
+    """Serialise a frame-level SequenceExample, byte for byte as TensorFlow does (keys sorted).
+
+    labels: int [n], class ids >= 0; left out of the record if there are none.
+    frames: modality -> uint8 [T, F]. ratings: left out if None.
+    """
+    context = {"id": _feature(BYTES_LIST, _delimited(1, id.encode()))}
+    if len(labels):
+        context["labels"] = _int64_feature(labels)
+    if ratings is not None:
+        context["segment_start_times"] = _int64_feature(ratings.start_second)
+        context["segment_end_times"] = _int64_feature(ratings.start_second + SEGMENT_SECONDS)
+        context["segment_labels"] = _int64_feature(ratings.class_id)
+        scores = np.asarray(ratings.score, "<f4").tobytes()
+        context["segment_scores"] = _feature(FLOAT_LIST, _packed(scores))
+    lists = {name: _frame_list(array) for name, array in frames.items()}
+    return _delimited(1, _map(context)) + _delimited(2, _map(lists))
+
+
+def _map(entries: Mapping[str, bytes]) -> bytes:
+    return b"".join(
+        _delimited(1, _delimited(1, key.encode()) + _delimited(2, entries[key]))
+        for key in sorted(entries)
+    )
+
+
+def _frame_list(array_TF: np.ndarray) -> bytes:
+    """FeatureList of one byte string a frame: the same header before each."""
+    assert array_TF.dtype == np.uint8
+    frames, width = array_TF.shape
+    feature = _delimited(1, _feature(BYTES_LIST, _delimited(1, bytes(width))))
+    header = np.frombuffer(feature[: len(feature) - width], np.uint8)
+    list_TF = np.empty((frames, len(feature)), np.uint8)
+    list_TF[:, : len(header)] = header
+    list_TF[:, len(header) :] = array_TF
+    return list_TF.tobytes()
+
+
+def _int64_feature(values: np.ndarray) -> bytes:
+    assert np.min(values, initial=0) >= 0
+    return _feature(INT64_LIST, _packed(b"".join(_encoded_varint(int(v)) for v in values)))
+
+
+def _feature(kind: int, entries: bytes) -> bytes:
+    return _delimited(kind, entries)
+
+
+def _packed(values: bytes) -> bytes:
+    return _delimited(1, values) if values else b""
+
+
+def _delimited(number: int, value: bytes) -> bytes:
+    return bytes([number << 3 | DELIMITED]) + _encoded_varint(len(value)) + value
+
+
+def _encoded_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
