@@ -1,0 +1,66 @@
+"""The models of section 4: one architecture a file, found by its name.
+
+A new architecture is one new file beside this one, holding a class `Model`:
+
+- `frame_level: bool`, class attribute. True: the score of a segment depends on the frames of that
+  segment alone. False: on the whole video; padding then stands at the end of a clip only.
+- `__init__(features, classes, segment_frames, *, fusion, <options>)`: `features` maps modality to
+  width in the order of the configuration, `classes` is the number of columns C. Every option is
+  keyword-only, required, and annotated int, float, bool, str or Literal: the configuration is
+  checked against these annotations without importing this package.
+- `forward(features {modality: float [B, T, F]}, frame_mask bool [B, T]) -> logits [B, S, C]` with
+  S = T // segment_frames. Values of padded frames are finite and otherwise arbitrary. A partial
+  last segment counts its real frames only; segments without a real frame have logits 0.
+- `classifier: nn.Linear(..., classes)`, the last layer.
+"""
+
+# B clips, T frames, S segments, F features a frame, C classes
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from segment_em.errors import InputError
+
+# A class that no training label or every training label names has no finite log-odds.
+SMALLEST_PRIOR = 1e-4
+
+
+def architectures() -> list[str]:
+    """Return the names of the architectures there are, sorted."""
+    files = Path(__file__).parent.glob("*.py")
+    return sorted(file.stem for file in files if not file.stem.startswith("_"))
+
+
+def build(
+    architecture: str,
+    features: Mapping[str, int],
+    classes: int,
+    segment_frames: int,
+    options: Mapping[str, object],
+) -> nn.Module:
+    """Return a new model with random weights; `options` holds `fusion` and those of its file.
+
+    Raises InputError if there is no such architecture or the options do not fit each other.
+    """
+    if architecture not in architectures():
+        raise InputError(
+            f"models: there is no architecture '{architecture}'; "
+            f"choose one of {', '.join(architectures())}"
+        )
+    module = importlib.import_module(f"{__name__}.{architecture}")
+    return module.Model(dict(features), classes, segment_frames, **options)
+
+
+def set_prior(model: nn.Module, prior_C: torch.Tensor) -> None:
+    """Let a new model's scores start near the share of videos that carry each class.
+
+    The bias of the classifier becomes the log-odds of `prior_C` (float [C], cut to
+    [1e-4, 1 - 1e-4]). Its weights stay as they are: see docs/models.md.
+    """
+    prior_C = prior_C.double().clamp(SMALLEST_PRIOR, 1 - SMALLEST_PRIOR)
+    with torch.no_grad():
+        model.classifier.bias.copy_(torch.logit(prior_C))

@@ -1,0 +1,87 @@
+"""What the architectures share: streams of features, real frames and segment means."""
+
+# B clips, T frames, S segments, P frames a segment, F features
+# X, Y: two leading axes (clips and frames, or clips and segments); N: the real ones among X * Y
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from segment_em.errors import InputError
+
+
+def check_at_least(minimum: float, **options: float) -> None:
+    """Raise InputError naming the first option that is below `minimum`."""
+    for name, value in options.items():
+        if value < minimum:
+            raise InputError(f"models: {name} is {value}; it must be at least {minimum}")
+
+
+def check_share(**options: float) -> None:
+    """Raise InputError naming the first option that is outside [0, 1)."""
+    for name, value in options.items():
+        if not 0 <= value < 1:
+            raise InputError(f"models: {name} is {value}; it must be at least 0 and below 1")
+
+
+def stream_widths(features: Mapping[str, int], fusion: str) -> list[int]:
+    """Return the input width of each encoder: one for all modalities (early) or one each (late)."""
+    if fusion not in ("early", "late"):
+        raise InputError(f"models: fusion is '{fusion}'; it must be 'early' or 'late'")
+    widths = list(features.values())
+    return [sum(widths)] if fusion == "early" else widths
+
+
+def stream_inputs(
+    features: Mapping[str, torch.Tensor], names: list[str], fusion: str
+) -> list[torch.Tensor]:
+    """Return the input of each encoder, float [..., F], in the order of `stream_widths`."""
+    inputs = [features[name] for name in names]
+    return [torch.cat(inputs, dim=-1)] if fusion == "early" else inputs
+
+
+def shares(total: int, widths: list[int]) -> list[int]:
+    """Split `total` hidden units among encoders in proportion to their input widths.
+
+    With `total` equal to the width of all features, each encoder is as wide as its input.
+    """
+    return [max(1, round(total * width / sum(widths))) for width in widths]
+
+
+def segment_mask(frame_mask_BT: torch.Tensor, segment_frames: int) -> torch.Tensor:
+    """Return bool [B, S]: which segments have at least one real frame."""
+    return frame_mask_BT.unflatten(1, (-1, segment_frames)).any(dim=2)
+
+
+def real_rows(mask_XY: torch.Tensor) -> torch.Tensor:
+    """Return int64 [N]: where the real entries stand in the flattened mask, for pack and unpack."""
+    return mask_XY.flatten().nonzero().squeeze(1)
+
+
+def pack(values_XYF: torch.Tensor, rows_N: torch.Tensor) -> torch.Tensor:
+    """Return the real entries alone, [N, F], so that no work is spent on padding."""
+    return values_XYF.flatten(0, 1).index_select(0, rows_N)
+
+
+def unpack(values_NF: torch.Tensor, rows_N: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """Return [X, Y, F] with the real entries back in their places and 0 elsewhere."""
+    values_MF = values_NF.new_zeros(shape.numel(), *values_NF.shape[1:])
+    return values_MF.index_copy_(0, rows_N, values_NF).unflatten(0, shape)
+
+
+def segment_means(
+    frames_BTF: torch.Tensor, frame_mask_BT: torch.Tensor, segment_frames: int
+) -> torch.Tensor:
+    """Return [B, S, F]: averages over the real frames of each segment; 0 where there are none."""
+    mask_BSP = frame_mask_BT.unflatten(1, (-1, segment_frames))
+    weights_BSP = mask_BSP / mask_BSP.sum(dim=2, keepdim=True).clamp(min=1)
+    frames_BSPF = frames_BTF.unflatten(1, (-1, segment_frames))
+    return torch.einsum("bsp,bspf->bsf", weights_BSP.to(frames_BTF.dtype), frames_BSPF)
+
+
+def classify(
+    classifier: nn.Linear, segments_BSF: torch.Tensor, segment_mask_BS: torch.Tensor
+) -> torch.Tensor:
+    """Return logits [B, S, C], 0 for segments without a real frame."""
+    return classifier(segments_BSF).masked_fill(~segment_mask_BS.unsqueeze(2), 0.0)

@@ -1,0 +1,48 @@
+"""The logistic model, section 4.1: average the frames of a segment, then one linear layer."""
+
+# B clips, T frames, S segments, F features of all modalities, C classes
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from segment_em.models._segments import (
+    classify,
+    segment_mask,
+    segment_means,
+    stream_widths,
+)
+
+
+class Model(nn.Module):
+    """One linear layer on the averaged features of a segment.
+
+    Early and late fusion are the same function: a linear layer on concatenated averages is the
+    sum of one linear layer on each.
+    """
+
+    frame_level = True
+
+    def __init__(
+        self,
+        features: dict[str, int],
+        classes: int,
+        segment_frames: int,
+        *,
+        fusion: Literal["early", "late"],
+    ):
+        super().__init__()
+        self.names = list(features)
+        self.segment_frames = segment_frames
+        self.classifier = nn.Linear(sum(stream_widths(features, fusion)), classes)
+
+    def forward(
+        self, features: dict[str, torch.Tensor], frame_mask_BT: torch.Tensor
+    ) -> torch.Tensor:
+        """Return logits [B, S, C]; see `segment_em.models`."""
+        means = [
+            segment_means(features[name], frame_mask_BT, self.segment_frames) for name in self.names
+        ]
+        real_BS = segment_mask(frame_mask_BT, self.segment_frames)
+        return classify(self.classifier, torch.cat(means, dim=-1), real_BS)

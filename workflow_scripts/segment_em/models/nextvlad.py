@@ -1,0 +1,196 @@
+"""NeXtVLAD, section 4.2, eqs. 4-7.
+
+R. Lin, J. Xiao, J. Fan: NeXtVLAD: An Efficient Neural Network to Aggregate Frame-level Features
+for Large-scale Video Classification, 2018, https://arxiv.org/abs/1811.05014. Normalisations that
+the equations leave out are as in its author's code, github.com/linrongc/youtube-8m.
+"""
+
+# B clips, T frames, S segments, P frames a segment, C classes
+# N real segments, M real frames among N * P, F features a frame, H hidden units
+# D expanded features, G groups, K clusters, E features a group (D = G * E), L = P * G
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from segment_em.errors import InputError
+from segment_em.models._segments import (
+    check_at_least,
+    check_share,
+    pack,
+    real_rows,
+    segment_mask,
+    stream_inputs,
+    stream_widths,
+    unpack,
+)
+
+BATCH_NORM_EPSILON = 1e-3
+# TensorFlow keeps the squared norm above 1e-12, functional.normalize the norm.
+SMALLEST_NORM = 1e-6
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch norm over rows, in TensorFlow's terms: decay = 1 - momentum.
+
+    A single row has no variance: it is normalised by the running statistics, in training too.
+    """
+
+    def __init__(self, width: int, decay: float):
+        super().__init__(width, eps=BATCH_NORM_EPSILON, momentum=1 - decay)
+
+    def forward(self, values_NF: torch.Tensor) -> torch.Tensor:
+        if len(values_NF) > 1:
+            return super().forward(values_NF)
+        return functional.batch_norm(
+            values_NF, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
+def he_linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
+    """Return a linear layer with the initial weights of the author's code: variance 2 / inputs."""
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    nn.init.normal_(layer.weight, std=(2 / inputs) ** 0.5)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Vlad(nn.Module):
+    """The NeXtVLAD descriptor of segments, eqs. 4-7, from one stream of features."""
+
+    def __init__(self, width: int, expansion: float, groups: int, clusters: int, decay: float):
+        super().__init__()
+        expanded = round(width * expansion)
+        if expanded < groups or expanded % groups:
+            raise InputError(
+                f"models: nextvlad: {width} features times expansion {expansion} are {expanded}, "
+                f"which {groups} groups do not divide; change groups or expansion"
+            )
+        self.groups, self.clusters = groups, clusters
+        self.group_width = expanded // groups
+        self.width = clusters * self.group_width
+        self.expand = he_linear(width, expanded, bias=True)
+        self.attention = he_linear(expanded, groups, bias=True)
+        # Eq. 5's bias is the shift of the batch norm that follows.
+        self.assign = he_linear(expanded, groups * clusters, bias=False)
+        self.assign_norm = BatchNorm(groups * clusters, decay)
+        self.centres_KE = nn.Parameter(torch.empty(clusters, self.group_width))
+        nn.init.normal_(self.centres_KE, std=(2 / self.group_width) ** 0.5)
+        self.norm = BatchNorm(self.width, decay)
+
+    def forward(self, frames_NPF: torch.Tensor, mask_NP: torch.Tensor) -> torch.Tensor:
+        """Return descriptors [N, K * E] of segments; masked frames are left out."""
+        expanded_NPD = self.expand(frames_NPF)
+        weights_NLK = self.weights(expanded_NPD, mask_NP)
+        groups_NLE = expanded_NPD.flatten(1).unflatten(1, (-1, self.group_width))
+        # sum_l a_lk (x_l - c_k) = sum_l a_lk x_l - c_k sum_l a_lk: no [N, L, K, E] in memory
+        vlad_NKE = weights_NLK.transpose(1, 2) @ groups_NLE
+        vlad_NKE = vlad_NKE - weights_NLK.sum(dim=1).unsqueeze(2) * self.centres_KE
+        vlad_NKE = functional.normalize(vlad_NKE, dim=2, eps=SMALLEST_NORM)
+        return self.norm(vlad_NKE.flatten(1))
+
+    def weights(self, expanded_NPD: torch.Tensor, mask_NP: torch.Tensor) -> torch.Tensor:
+        """Return [N, L, K]: attention over groups (eq. 6) times soft assignment (eq. 5)."""
+        attention_NPG = torch.sigmoid(self.attention(expanded_NPD)) * mask_NP.unsqueeze(2)
+        rows_M = real_rows(mask_NP)
+        normed = self.assign_norm(pack(self.assign(expanded_NPD), rows_M))
+        logits_NLK = unpack(normed, rows_M, mask_NP.shape).flatten(1)
+        logits_NLK = logits_NLK.unflatten(1, (-1, self.clusters))
+        return torch.softmax(logits_NLK, dim=2) * attention_NPG.flatten(1).unsqueeze(2)
+
+
+class Gate(nn.Module):
+    """Squeeze-and-excitation: scale each hidden unit by a factor in (0, 1) from all of them."""
+
+    def __init__(self, hidden: int, reduction: int, decay: float):
+        super().__init__()
+        squeezed = max(1, hidden // reduction)
+        self.squeeze = he_linear(hidden, squeezed, bias=False)
+        self.norm = BatchNorm(squeezed, decay)
+        self.excite = he_linear(squeezed, hidden, bias=False)
+
+    def forward(self, hidden_NH: torch.Tensor) -> torch.Tensor:
+        squeezed = torch.relu(self.norm(self.squeeze(hidden_NH)))
+        return hidden_NH * torch.sigmoid(self.excite(squeezed))
+
+
+def stream_vlads(
+    widths: list[int], expansion: float, groups: int, clusters: int, decay: float
+) -> nn.ModuleList:
+    """Return one Vlad a stream; every stream after the first has half the groups and clusters.
+
+    That is how the author's code treats audio beside rgb.
+    """
+    if len(widths) > 1 and (groups % 2 or clusters % 2):
+        raise InputError(
+            f"models: nextvlad: late fusion halves groups ({groups}) and clusters ({clusters}) "
+            "for the second modality; make both even"
+        )
+    first = Vlad(widths[0], expansion, groups, clusters, decay)
+    others = [Vlad(width, expansion, groups // 2, clusters // 2, decay) for width in widths[1:]]
+    return nn.ModuleList([first, *others])
+
+
+class Model(nn.Module):
+    """NeXtVLAD descriptors, a hidden layer with a squeeze-and-excitation gate, a linear layer."""
+
+    frame_level = True
+
+    def __init__(
+        self,
+        features: dict[str, int],
+        classes: int,
+        segment_frames: int,
+        *,
+        fusion: Literal["early", "late"],
+        expansion: float,
+        groups: int,
+        clusters: int,
+        hidden: int,
+        gating_reduction: int,
+        dropout: float,
+        batch_norm_decay: float,
+    ):
+        super().__init__()
+        check_at_least(
+            1, groups=groups, clusters=clusters, hidden=hidden, gating_reduction=gating_reduction
+        )
+        check_share(dropout=dropout, batch_norm_decay=batch_norm_decay)
+        self.names = list(features)
+        self.fusion = fusion
+        self.segment_frames = segment_frames
+        widths = stream_widths(features, fusion)
+        self.vlads = stream_vlads(widths, expansion, groups, clusters, batch_norm_decay)
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = he_linear(sum(vlad.width for vlad in self.vlads), hidden, bias=False)
+        self.hidden_norm = BatchNorm(hidden, batch_norm_decay)
+        self.gate = Gate(hidden, gating_reduction, batch_norm_decay)
+        self.classifier = nn.Linear(hidden, classes)
+
+    def forward(
+        self, features: dict[str, torch.Tensor], frame_mask_BT: torch.Tensor
+    ) -> torch.Tensor:
+        """Return logits [B, S, C]; see `segment_em.models`."""
+        mask_BSP = frame_mask_BT.unflatten(1, (-1, self.segment_frames))
+        real_BS = segment_mask(frame_mask_BT, self.segment_frames)
+        # Real segments alone: padding costs no time and does not enter the batch norms.
+        rows_N = real_rows(real_BS)
+        mask_NP = pack(mask_BSP, rows_N)
+        packed = {
+            name: pack(features[name].unflatten(1, mask_BSP.shape[1:]), rows_N)
+            for name in self.names
+        }
+        inputs = stream_inputs(packed, self.names, self.fusion)
+        descriptors = [
+            vlad(frames_NPF, mask_NP) for vlad, frames_NPF in zip(self.vlads, inputs, strict=True)
+        ]
+        logits_NC = self.score(torch.cat(descriptors, dim=1))
+        return unpack(logits_NC, rows_N, real_BS.shape)
+
+    def score(self, descriptors_NV: torch.Tensor) -> torch.Tensor:
+        """Return logits [N, C] of the concatenated descriptors of segments."""
+        hidden_NH = self.hidden_norm(self.hidden(self.dropout(descriptors_NV)))
+        return self.classifier(self.gate(hidden_NH))
