@@ -1,0 +1,56 @@
+# A wrapper around plain pip, snakemake and pytest calls; README.md shows them.
+PYTHON ?= python3
+CORES ?= 2
+BIN := .venv/bin
+# Single-threaded jobs side by side beat one job with many threads at these sizes.
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
+
+.PHONY: demo demo-seeds demo-faithful collage test lint lock clean
+
+demo: $(BIN)/installed
+	$(RUN)
+	@cat results/demo/table.log
+
+demo-faithful: $(BIN)/installed
+	$(RUN) --configfile configs/demo-faithful.yaml
+	@cat results/demo-faithful/table.log
+
+# Seeds 0, 1, 2 of simulation and training together; writes results/seeds/*.csv.
+demo-seeds: $(BIN)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/seeds.py --cores $(CORES) \
+		--out results/seeds/demo.csv
+	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/seeds.py --cores $(CORES) \
+		--configfile configs/demo-faithful.yaml --out results/seeds/demo-faithful.csv
+
+collage: $(BIN)/installed data/yt8m-collage
+	$(RUN) --configfile configs/collage.yaml
+	@cat results/collage/table.log
+
+data/yt8m-collage:
+	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false
+
+test: $(BIN)/installed
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+
+# Renew requirements.lock: the newest versions that requirements.in allows.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet --requirement requirements.in
+	echo "# Every package of the environment, made from requirements.in by: make lock" > $@.tmp
+	# Without the suffix of a build (+cpu), so that each platform takes its own.
+	.venv-lock/bin/pip freeze | sed 's/+[a-z0-9]*$$//' >> $@.tmp
+	mv $@.tmp requirements.lock && rm -rf .venv-lock
+
+clean:
+	rm -rf results/demo results/demo-faithful results/collage results/data results/index
+
+$(BIN)/installed: requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	touch $@

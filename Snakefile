@@ -1,0 +1,23 @@
+# Weakly supervised temporal localisation by EM, in the order of Algorithm 1.
+from pathlib import Path
+
+
+configfile: str(Path(workflow.basedir) / "config.yaml")
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/initialise.smk"
+include: "rules/em.smk"
+include: "rules/evaluate.smk"
+include: "rules/localise.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/table.csv",
+        f"{RESULTS}/submission.csv",
+        f"{RESULTS}/localisations.csv",
+    message:
+        f"Finished: the table is in {RESULTS}/table.csv"

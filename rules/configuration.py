@@ -1,0 +1,279 @@
+"""The configuration: brought to the schema's types, checked whole, one line a mistake.
+
+Everything here runs at each start of Snakemake, so nothing heavy is imported: the options of a
+model or a threshold rule are read from the signature in its file.
+"""
+
+import ast
+import difflib
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+RULES = Path(__file__).parent
+LIBRARY = RULES.parent / "workflow_scripts" / "segment_em"
+SPLITS = ("train", "segments", "test")
+# The shell takes no longer command than 128 KiB, and an index job names all its files.
+FILES_A_CHUNK = 1000
+
+
+class ConfigError(ValueError):
+    """A mistake in the configuration: one line for each, with key, value and what is allowed."""
+
+
+def checked(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the schema's types and all checks passed. Raises ConfigError.
+
+    Numbers that arrive as text (nested --config values, 1e-3 in YAML 1.1) become numbers, so that
+    equal settings are equal in every job's parameters.
+    """
+    schema = yaml.safe_load((RULES / "config.schema.yaml").read_text(encoding="utf-8"))
+    validator = Draft202012Validator(schema)
+    typed = _typed(config, schema, schema)
+    mistakes = [_mistake(error) for error in validator.iter_errors(typed)]
+    if not mistakes:
+        typed["models"] = {name: _typed_model(name, m) for name, m in typed["models"].items()}
+        mistakes = [*_model_mistakes(typed), *_em_mistakes(typed), *_data_mistakes(typed)]
+    if mistakes:
+        raise ConfigError("\n".join(f"config: {mistake}" for mistake in mistakes))
+    return typed
+
+
+def features_of(config: Mapping[str, Any]) -> list[list[Any]]:
+    """[modality, width] pairs in the order of the configuration; null removes an inherited one."""
+    return [[name, width] for name, width in config["data"]["features"].items() if width]
+
+
+def options_of(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model's entry hands to its architecture: all but the workflow's own keys."""
+    return {key: value for key, value in model.items() if key not in ("architecture", "training")}
+
+
+def threshold_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The threshold rule with the options that it takes, without those of other rules."""
+    threshold = config["em"]["threshold"]
+    wanted = _signature(f"thresholds/{threshold['rule']}.py", "thresholds")
+    return {"rule": threshold["rule"]} | {key: threshold[key] for key in wanted}
+
+
+def split_member(member: str) -> tuple[str, str]:
+    """model@estimation -> (model, estimation)."""
+    model, _, estimation = member.partition("@")
+    return model, estimation
+
+
+def chunked(files: list[str], chunks: int) -> dict[str, list[str]]:
+    """{chunk: its files}: by a hash of the file's name, so that adding a file moves no other.
+
+    Chunks without files do not appear.
+    """
+    found: dict[str, list[str]] = {}
+    for file in sorted(files):
+        number = int.from_bytes(hashlib.sha256(Path(file).name.encode()).digest()[:8]) % chunks
+        found.setdefault(f"{number:03d}", []).append(file)
+    return dict(sorted(found.items()))
+
+
+def files_of(entry: str | list[str]) -> list[str]:
+    """The files that a glob, or a list of files and globs, names; sorted, each once."""
+    patterns = [entry] if isinstance(entry, str) else entry
+    return sorted({file for pattern in patterns for file in glob(pattern, recursive=True)})
+
+
+# types ------------------------------------------------------------------------------------------
+
+
+def _typed(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """`value` with texts read as the numbers and booleans that the schema wants."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if isinstance(value, Mapping):
+        known, other = schema.get("properties", {}), schema.get("additionalProperties", {})
+        other = other if isinstance(other, Mapping) else {}
+        return {key: _typed(item, known.get(key, other), root) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_typed(item, schema.get("items", {}), root) for item in value]
+    return _scalar(value, schema.get("type"))
+
+
+def _scalar(value: Any, wanted: str | list[str] | None) -> Any:
+    wanted = [wanted] if isinstance(wanted, str) else wanted or []
+    if isinstance(value, str) and "string" not in wanted and wanted:
+        value = _number(value)
+    if "number" in wanted and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if "integer" in wanted and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _number(text: str) -> Any:
+    try:
+        return float(text) if "e" in text.lower() or "." in text else int(text)
+    except ValueError:
+        return yaml.safe_load(text) if text.lower() in ("true", "false", "null") else text
+
+
+def _typed_model(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's entry with its options in the types that its architecture annotates."""
+    wanted = {"int": "integer", "float": "number", "bool": "boolean"}
+    annotated = _signature(f"models/{model['architecture']}.py", "Model.__init__") or {}
+    return {key: _scalar(value, wanted.get(annotated.get(key))) for key, value in model.items()}
+
+
+# mistakes ---------------------------------------------------------------------------------------
+
+
+def _mistake(error: Any) -> str:
+    """One line for a violation of the schema: key, value, what is allowed."""
+    where = ".".join(map(str, error.absolute_path)) or "the top level"
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        unknown = [key for key in error.instance if key not in known]
+        return "; ".join(_unknown(_join(error.absolute_path, key), key, known) for key in unknown)
+    if error.validator == "required":
+        return f"{where}: {error.message.replace(' is a required property', ' is missing')}"
+    if error.validator == "enum":
+        return f"{where}: {error.instance!r} is not one of {', '.join(error.validator_value)}"
+    return f"{where}: {error.message}"
+
+
+def _join(path: Any, key: str) -> str:
+    return ".".join([*map(str, path), str(key)])
+
+
+def _unknown(where: str, key: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    return f"{where}: unknown key{hint} (allowed: {', '.join(known)})"
+
+
+def _model_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    for name in _used_models(config):
+        model = config["models"].get(name)
+        if model is None:
+            yield _no_such(f"em names the model '{name}'", name, config["models"])
+            continue
+        where = f"models.{name}"
+        wanted = _signature(f"models/{model['architecture']}.py", "Model.__init__")
+        if wanted is None:
+            available = _plugins("models")
+            yield _no_such(
+                f"{where}.architecture: '{model['architecture']}'", model["architecture"], available
+            )
+            continue
+        given = options_of(model)
+        for key in given.keys() - wanted.keys():
+            yield _unknown(f"{where}.{key}", key, list(wanted))
+        for key in wanted.keys() - given.keys():
+            yield f"{where}: option '{key}' ({wanted[key]}) is missing"
+        for key in given.keys() & wanted.keys():
+            if not _fits(given[key], wanted[key]):
+                yield f"{where}.{key}: {given[key]!r} is not {wanted[key]}"
+
+
+def _used_models(config: Mapping[str, Any]) -> list[str]:
+    names = [split_member(m)[0] for members in config["em"]["iterations"] for m in members]
+    return list(dict.fromkeys([config["em"]["initial"], *names]))
+
+
+def _em_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    em = config["em"]
+    for number, members in enumerate(em["iterations"], 1):
+        for member in members:
+            estimation = split_member(member)[1]
+            if estimation not in _plugins("estimators"):
+                yield _no_such(
+                    f"em.iterations: iteration {number}: '{member}' (written model@estimation) "
+                    f"names the estimation '{estimation}'",
+                    estimation,
+                    _plugins("estimators"),
+                )
+    rule = em["threshold"]["rule"]
+    wanted = _signature(f"thresholds/{rule}.py", "thresholds")
+    if wanted is None:
+        yield _no_such(f"em.threshold.rule: '{rule}'", rule, _plugins("thresholds"))
+        return
+    for key in wanted.keys() - em["threshold"].keys():
+        yield f"em.threshold: rule {rule} needs the key '{key}'"
+    delta = em["threshold"].get("delta")
+    if rule == "fixed" and delta is not None and delta < em["keep"]["floor"]:
+        yield (
+            f"em.threshold.delta: {delta} is below em.keep.floor ({em['keep']['floor']}), under "
+            "which no scores are stored; lower the floor or raise delta"
+        )
+
+
+def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    data = config["data"]
+    if data["max_frames"] % data["segment_frames"]:
+        yield (
+            f"data.max_frames: {data['max_frames']} is not a multiple of data.segment_frames "
+            f"({data['segment_frames']})"
+        )
+    if not features_of(config):
+        yield "data.features: no modality is left; give at least one its width"
+    given = [split for split in SPLITS if split in data]
+    if not given:
+        if "simulation" not in data:
+            yield "data: neither train, segments and test nor simulation is given"
+        return
+    wanted = (*SPLITS, "segment_classes")
+    for key in wanted:
+        if key not in data:
+            yield f"data.{key}: missing; without simulation {', '.join(wanted)} are all needed"
+        elif not files_of(data[key]):
+            yield f"data.{key}: no file matches {data[key]!r}"
+    if "vocabulary" in data and not Path(data["vocabulary"]).is_file():
+        yield f"data.vocabulary: no file {data['vocabulary']!r}"
+    for split in given:
+        largest = max(map(len, chunked(files_of(data[split]), data["chunks"]).values()), default=0)
+        if largest > FILES_A_CHUNK:
+            yield (
+                f"data.chunks: {data['chunks']} chunks give one {largest} files of {split}, more "
+                f"than {FILES_A_CHUNK}; raise it"
+            )
+
+
+def _no_such(where: str, name: str, known: Any) -> str:
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    return f"{where}, which does not exist{hint} (there are: {', '.join(known)})"
+
+
+# plug-ins ---------------------------------------------------------------------------------------
+
+
+@cache
+def _plugins(package: str) -> tuple[str, ...]:
+    files = sorted((LIBRARY / package).glob("*.py"))
+    return tuple(file.stem for file in files if not file.stem.startswith("_"))
+
+
+@cache
+def _signature(file: str, function: str) -> dict[str, str] | None:
+    """{keyword-only argument: its annotation} of a function in a plug-in; None without the file."""
+    path = LIBRARY / file
+    if path.stem not in _plugins(path.parent.name):
+        return None
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    for name in function.split("."):
+        node = next(n for n in body if getattr(n, "name", None) == name)
+        body = node.body
+    return {argument.arg: ast.unparse(argument.annotation) for argument in node.args.kwonlyargs}
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether a value is of an annotated type: int, float, bool, str or Literal[...]."""
+    if annotation.startswith("Literal["):
+        return value in ast.literal_eval(annotation.removeprefix("Literal"))
+    types = {"int": int, "float": float, "bool": bool, "str": str}
+    return isinstance(value, types[annotation]) and (
+        annotation == "bool" or not isinstance(value, bool)
+    )

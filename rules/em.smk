@@ -1,0 +1,153 @@
+# Algorithm 1, lines 4-11: estimate segment labels with F, train new models on them, keep the best.
+
+
+rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
+    input:
+        teacher=selected("selected.safetensors", back=1),
+        index=f"results/index/{DATA['name']}/train/{{chunk}}.h5",
+    output:
+        "results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.h5",
+    params:
+        cfg=scoring_settings(**EM["keep"]),
+        code=lambda wildcards: code("estimate.py", *teacher_files(wildcards)),
+    log:
+        "results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: COMPUTE["threads"]
+    resources:
+        gpu=COMPUTE["gpu"],
+        mem_mb=2000,
+        runtime=480,
+        workers=COMPUTE["loader_workers"],
+    message:
+        "E-step {wildcards.i}: F predicts segment labels of chunk {wildcards.chunk} (lines 5-6)"
+    shell:
+        "python {SCRIPTS:q}/estimate.py --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers} --videos {COMPUTE[inference_videos]}"
+        " --teacher {input.teacher:q} --index {input.index:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what passes it
+    input:
+        pseudo_labels,
+    output:
+        "results/{experiment}/em/iteration-{i}/label_sets/{estimation}.csv",
+    params:
+        cfg=lambda wildcards: canonical(
+            {"threshold": threshold_of(CONFIG), "estimation": wildcards.estimation}
+        ),
+        code=lambda wildcards: code(
+            "label_set.py",
+            f"estimators/{wildcards.estimation}.py",
+            f"thresholds/{EM['threshold']['rule']}.py",
+        ),
+    log:
+        "results/{experiment}/em/iteration-{i}/label_sets/{estimation}.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    message:
+        "E-step {wildcards.i}: threshold the scores, {wildcards.estimation} (eqs. 18-19)"
+    shell:
+        "python {SCRIPTS:q}/label_set.py --config {params.cfg:q}"
+        " --pseudo-labels {input:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
+    input:
+        index=index("train"),
+        pseudo_labels=pseudo_labels,
+        label_set="results/{experiment}/em/iteration-{i}/label_sets/{estimation}.csv",
+    output:
+        "results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.safetensors",
+        "results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.json",
+    params:
+        cfg=lambda wildcards: training_settings(
+            "em/iteration-{i}/{model}@{estimation}".format(**wildcards),
+            "m_step",
+            estimation=wildcards.estimation,
+        ),
+        code=lambda wildcards: code(
+            "maximise.py", model_file(wildcards.model), f"estimators/{wildcards.estimation}.py"
+        ),
+    log:
+        "results/{experiment}/em/iteration-{i}/{model}@{estimation}/maximise.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: COMPUTE["threads"]
+    resources:
+        gpu=COMPUTE["gpu"],
+        mem_mb=2000,
+        runtime=1440,
+        workers=COMPUTE["loader_workers"],
+    message:
+        "M-step {wildcards.i}: train {wildcards.model} on {wildcards.estimation} (lines 7-8)"
+    shell:
+        "python {SCRIPTS:q}/maximise.py --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers}"
+        " --index {input.index:q} --pseudo-labels {input.pseudo_labels:q}"
+        " --label-set {input.label_set:q} --out {output[0]:q} 2>&1 | tee {log:q}"
+
+
+rule validate:  # line 10: both stages of a model on the ratings held out
+    input:
+        index=index("segments"),
+        pretrained="results/{experiment}/{run}/pretrained.safetensors",
+        finetuned="results/{experiment}/{run}/finetuned.safetensors",
+    output:
+        "results/{experiment}/{run}/validation.json",
+    params:
+        cfg=evaluation_settings(validation_fraction=DATA["validation_fraction"]),
+        code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
+    log:
+        "results/{experiment}/{run}/validation.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: COMPUTE["threads"]
+    resources:
+        gpu=COMPUTE["gpu"],
+        mem_mb=2000,
+        runtime=240,
+        workers=COMPUTE["loader_workers"],
+    message:
+        "Validate {wildcards.run} (Algorithm 1, line 10)"
+    shell:
+        "python {SCRIPTS:q}/evaluate.py --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers} --videos {COMPUTE[inference_videos]}"
+        " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
+        " --scorer finetuned {input.finetuned:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule select:  # line 10: F <- the best on the validation ratings
+    input:
+        validation=of_members("validation.json"),
+        weights=of_members("finetuned.safetensors"),
+        previous=previous_selection,
+        previous_weights=selected("selected.safetensors", back=1),
+    output:
+        "results/{experiment}/em/iteration-{i}/selected.json",
+        "results/{experiment}/em/iteration-{i}/selected.safetensors",
+    params:
+        cfg=lambda wildcards: canonical(
+            {"stages": ["finetuned"] if int(wildcards.i) else [EM["initial_stage"]]}
+        ),
+        code=code("select_model.py"),
+        previous=lambda wildcards, input: (
+            f"--previous {input.previous}" if input.previous else ""
+        ),
+    log:
+        "results/{experiment}/em/iteration-{i}/selected.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    message:
+        "Select F of iteration {wildcards.i} by validation mAP (Algorithm 1, line 10)"
+    shell:
+        "python {SCRIPTS:q}/select_model.py --config {params.cfg:q}"
+        " --validation {input.validation:q} {params.previous} --out {output[0]:q}"
+        " 2>&1 | tee {log:q}"

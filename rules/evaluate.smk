@@ -1,0 +1,92 @@
+# What the models are worth: the test set, ensembles, and the table of them all.
+
+
+rule test:  # both stages of a model on the test set, where it carries ratings
+    input:
+        index=index("test"),
+        pretrained="results/{experiment}/{run}/pretrained.safetensors",
+        finetuned="results/{experiment}/{run}/finetuned.safetensors",
+    output:
+        "results/{experiment}/{run}/test.json",
+    params:
+        cfg=evaluation_settings(),
+        code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
+    log:
+        "results/{experiment}/{run}/test.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: COMPUTE["threads"]
+    resources:
+        gpu=COMPUTE["gpu"],
+        mem_mb=2000,
+        runtime=480,
+        workers=COMPUTE["loader_workers"],
+    message:
+        "Test {wildcards.run}"
+    shell:
+        "python {SCRIPTS:q}/evaluate.py --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers} --videos {COMPUTE[inference_videos]}"
+        " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
+        " --scorer finetuned {input.finetuned:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule evaluate_ensemble:  # the mean of the last iteration's members, or of the controls
+    input:
+        index=lambda wildcards: index(
+            "segments" if wildcards.part == "validation" else "test"
+        ),
+        weights=ensemble_weights,
+    output:
+        "results/{experiment}/{group}/{part}.json",
+    wildcard_constraints:
+        part="validation|test",
+    params:
+        cfg=lambda wildcards: (
+            evaluation_settings(validation_fraction=DATA["validation_fraction"])
+            if wildcards.part == "validation"
+            else evaluation_settings()
+        ),
+        code=lambda wildcards: code(
+            "evaluate.py", *model_files(ensemble_runs(wildcards.group))
+        ),
+    log:
+        "results/{experiment}/{group}/{part}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: COMPUTE["threads"]
+    resources:
+        gpu=COMPUTE["gpu"],
+        mem_mb=2000,
+        runtime=480,
+        workers=COMPUTE["loader_workers"],
+    message:
+        "Evaluate the {wildcards.group} on the {wildcards.part} set"
+    shell:
+        "python {SCRIPTS:q}/evaluate.py --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers} --videos {COMPUTE[inference_videos]}"
+        " --index {input.index:q} --scorer ensemble {input.weights:q} --out {output:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule tabulate:  # mAP by iteration, model and estimation
+    input:
+        scored_runs("validation.json"),
+        scored_runs("test.json"),
+        [f"{RESULTS}/em/iteration-{i}/selected.json" for i in range(LAST + 1)],
+    output:
+        "results/{experiment}/table.csv",
+    params:
+        cfg=canonical({"members": MEMBERS, "controls": CONTROLS}),
+        code=code("tabulate_results.py"),
+    log:
+        "results/{experiment}/table.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    message:
+        "Table of mAP by iteration, model and estimation"
+    shell:
+        "python {SCRIPTS:q}/tabulate_results.py --config {params.cfg:q}"
+        " --experiment results/{wildcards.experiment} --out {output:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,64 @@
+# Algorithm 1, lines 1-3: initialise F, pretrain it on video labels, fine-tune it on ratings.
+# The controls are trained in the same way. Line 9 fine-tunes with the same rule.
+
+
+rule pretrain:  # line 2, eqs. 15 and 16
+    input:
+        index=index("train"),
+        classes=CLASS_LIST,
+    output:
+        "results/{experiment}/{untaught}/pretrained.safetensors",
+        "results/{experiment}/{untaught}/pretrained.json",
+    params:
+        cfg=lambda wildcards: training_settings(
+            wildcards.untaught, "pretrain", video_loss=CONFIG["training"]["video_loss"]
+        ),
+        code=lambda wildcards: code("pretrain.py", model_file(wildcards.untaught)),
+    log:
+        "results/{experiment}/{untaught}/pretrain.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: COMPUTE["threads"]
+    resources:
+        gpu=COMPUTE["gpu"],
+        mem_mb=2000,
+        runtime=1440,
+        workers=COMPUTE["loader_workers"],
+    message:
+        "Pretrain {wildcards.untaught} on video labels (Algorithm 1, line 2)"
+    shell:
+        "python {SCRIPTS:q}/pretrain.py --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers}"
+        " --index {input.index:q} --classes {input.classes:q} --out {output[0]:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule finetune:  # lines 3 and 9, eq. 17
+    input:
+        index=index("segments"),
+        weights="results/{experiment}/{run}/pretrained.safetensors",
+    output:
+        "results/{experiment}/{run}/finetuned.safetensors",
+        "results/{experiment}/{run}/finetuned.json",
+    params:
+        cfg=lambda wildcards: training_settings(
+            wildcards.run, "finetune", validation_fraction=DATA["validation_fraction"]
+        ),
+        code=lambda wildcards: code("finetune.py", model_file(wildcards.run)),
+    log:
+        "results/{experiment}/{run}/finetune.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: COMPUTE["threads"]
+    resources:
+        gpu=COMPUTE["gpu"],
+        mem_mb=2000,
+        runtime=480,
+        workers=COMPUTE["loader_workers"],
+    message:
+        "Fine-tune {wildcards.run} on human ratings (Algorithm 1, lines 3 and 9)"
+    shell:
+        "python {SCRIPTS:q}/finetune.py --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers}"
+        " --index {input.index:q} --weights {input.weights:q} --out {output[0]:q}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,81 @@
+# Algorithm 1, lines 12-13: the ensemble localises the test set.
+
+
+rule predict:  # line 12, one job a chunk
+    input:
+        weights=ensemble_weights,
+        index=f"results/index/{DATA['name']}/test/{{chunk}}.h5",
+    output:
+        "results/{experiment}/predictions/{chunk}.h5",
+    params:
+        cfg=scoring_settings(),
+        code=code("predict.py", *model_files(ensemble_runs("ensemble"))),
+    log:
+        "results/{experiment}/predictions/{chunk}.log",
+    conda:
+        "../envs/torch.yaml"
+    threads: COMPUTE["threads"]
+    resources:
+        gpu=COMPUTE["gpu"],
+        mem_mb=2000,
+        runtime=240,
+        workers=COMPUTE["loader_workers"],
+    message:
+        "Predict segments of test chunk {wildcards.chunk} with the ensemble (line 12)"
+    shell:
+        "python {SCRIPTS:q}/predict.py --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers} --videos {COMPUTE[inference_videos]}"
+        " --weights {input.weights:q} --index {input.index:q} --out {output:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule submission:  # the best 100,000 segments of each class, as the challenge's server took them
+    input:
+        index=index("test"),
+        predictions=[f"{RESULTS}/predictions/{chunk}.h5" for chunk in CHUNKS["test"]],
+    output:
+        "results/{experiment}/submission.csv",
+    params:
+        cfg=canonical({"top_segments": CONFIG["evaluation"]["top_segments"]}),
+        code=code("submit.py"),
+    log:
+        "results/{experiment}/submission.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    message:
+        "Write the submission"
+    shell:
+        "python {SCRIPTS:q}/submit.py --config {params.cfg:q}"
+        " --index {input.index:q} --predictions {input.predictions:q} --out {output:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule localisations:  # what occurs when
+    input:
+        index=index("test"),
+        predictions=[f"{RESULTS}/predictions/{chunk}.h5" for chunk in CHUNKS["test"]],
+        vocabulary=VOCABULARY,
+    output:
+        "results/{experiment}/localisations.csv",
+    params:
+        cfg=canonical(CONFIG["localisation"]),
+        code=code("merge_segments.py"),
+        vocabulary=lambda wildcards, input: (
+            f"--vocabulary {input.vocabulary}" if input.vocabulary else ""
+        ),
+    log:
+        "results/{experiment}/localisations.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    message:
+        "Merge neighbouring segments: what occurs when"
+    shell:
+        "python {SCRIPTS:q}/merge_segments.py --config {params.cfg:q}"
+        " --index {input.index:q} --predictions {input.predictions:q} {params.vocabulary}"
+        " --out {output:q} 2>&1 | tee {log:q}"

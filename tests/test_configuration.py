@@ -1,0 +1,141 @@
+"""The configuration: types, and one line for each mistake, naming key, value and remedy."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from configuration import (
+    ConfigError,
+    checked,
+    chunked,
+    features_of,
+    options_of,
+    threshold_of,
+)
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def changed(config, path, value):
+    config = copy.deepcopy(config)
+    *folders, key = path.split(".")
+    part = config
+    for folder in folders:
+        part = part[folder]
+    if value is REMOVED:
+        del part[key]
+    else:
+        part[key] = value
+    return config
+
+
+REMOVED = object()
+
+
+def test_the_default_configuration_is_right(config):
+    assert checked(config)["experiment"] == "demo"
+
+
+@pytest.mark.parametrize("text", ["0.8", 0.8, "8e-1", "8.0e-1"])
+def test_numbers_given_as_text_become_numbers(config, text):
+    assert checked(changed(config, "em.threshold.delta", text))["em"]["threshold"]["delta"] == 0.8
+
+
+def test_equal_settings_are_equal_whatever_their_notation(config):
+    other = changed(config, "training.clip_norm", 1)
+    other = changed(other, "models.bigru.dropout", "2e-1")
+    other = changed(other, "controls", "true")
+    assert repr(checked(other)) == repr(checked(config))
+
+
+MISTAKES = {
+    "unknown key": ("trainig", {}, r"trainig: unknown key; did you mean 'training'\?"),
+    "unknown nested key": ("data.chunk", 2, r"data.chunk: unknown key; did you mean 'chunks'\?"),
+    "missing key": ("em.keep", REMOVED, "em: 'keep' is missing"),
+    "wrong type": ("seed", "many", "seed: 'many' is not of type 'integer'"),
+    "out of range": ("data.validation_fraction", 1.5, "data.validation_fraction: 1.5 is"),
+    "not a choice": ("training.video_loss", "max", "'max' is not one of mean, log_sum_exp"),
+    "unsafe name": ("experiment", "../x", "experiment: '../x' does not match"),
+    "no such model": ("em.initial", "logistc", "'logistc', which does not exist; did you mean"),
+    "no such architecture": (
+        "models.logistic.architecture",
+        "lstm",
+        "models.logistic.architecture: 'lstm', which does not exist",
+    ),
+    "unknown option": ("models.bigru.widht", 3, "models.bigru.widht: unknown key"),
+    "missing option": ("models.bigru.hidden", REMOVED, r"option 'hidden' \(int\) is missing"),
+    "option of wrong type": ("models.bigru.hidden", 1.5, "models.bigru.hidden: 1.5 is not int"),
+    "no such estimation": ("em.iterations", [["bigru@prior"]], "names the estimation 'prior'"),
+    "member without estimation": ("em.iterations", [["bigru"]], "written model@estimation"),
+    "no such rule": ("em.threshold.rule", "quantile", "em.threshold.rule: 'quantile'"),
+    "rule without its option": (
+        "em.threshold",
+        {"rule": "fixed"},
+        "rule fixed needs the key 'delta'",
+    ),
+    "threshold below the floor": (
+        "em.threshold",
+        {"rule": "fixed", "delta": 0.01},
+        "em.threshold.delta: 0.01 is below em.keep.floor",
+    ),
+    "segments that do not divide": ("data.max_frames", 121, "121 is not a multiple of"),
+    "no features": ("data.features", {"rgb": None}, "data.features: no modality is left"),
+    "empty glob": ("data.train", "nowhere/*.tfrecord", "no file matches 'nowhere/"),
+    "splits that are not given": ("data.train", "*.md", "data.test: missing"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_that_names_the_key(config, name):
+    path, value, message = MISTAKES[name]
+    with pytest.raises(ConfigError, match=message) as error:
+        checked(changed(config, path, value))
+    assert str(error.value).startswith("config: ")
+
+
+def test_every_mistake_is_reported_at_once(config):
+    config = changed(config, "data.chunks", 0)
+    config = changed(config, "em.initial_stage", "raw")
+    with pytest.raises(ConfigError) as error:
+        checked(config)
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_model_that_is_not_used_may_be_incomplete(config):
+    unused = {"architecture": "none", "fusion": "early"}
+    unused["training"] = {"learning_rate": 1, "batch": 1}
+    assert checked(changed(config, "models.unused", unused))
+
+
+def test_null_removes_an_inherited_modality(config):
+    config = changed(config, "data.features", {"rgb": None, "audio": 64, "flow": 32})
+    assert features_of(checked(config)) == [["audio", 64], ["flow", 32]]
+
+
+def test_a_threshold_rule_is_given_only_its_own_options(config):
+    config = changed(config, "em.threshold", {"rule": "fixed", "delta": 0.9, "share": 0.25})
+    assert threshold_of(checked(config)) == {"rule": "fixed", "delta": 0.9}
+
+
+def test_options_of_a_model_are_all_but_the_workflows_own_keys(config):
+    assert options_of(config["models"]["logistic"]) == {"fusion": "early"}
+
+
+def test_adding_a_file_moves_no_other_to_another_chunk():
+    files = [f"train{n:04d}.tfrecord" for n in range(200)]
+    before, after = chunked(files, 16), chunked([*files, "train9999.tfrecord"], 16)
+    moved = [chunk for chunk in after if set(after[chunk]) - set(before.get(chunk, []))]
+    assert len(moved) == 1
+    assert sorted(sum(before.values(), [])) == files
+
+
+def test_the_full_data_set_spreads_evenly_over_its_chunks():
+    chunks = chunked([f"data/train{n:04d}.tfrecord" for n in range(3844)], 128)
+    assert len(chunks) == 128
+    assert max(map(len, chunks.values())) < 60

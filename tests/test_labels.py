@@ -1,0 +1,146 @@
+"""Pseudo-labels: what is stored, read back, and made into label sets."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from segment_em import estimators, labels
+from segment_em.errors import InputError
+from segment_em.label_sets import label_set
+
+CLASS_IDS = np.array([3, 8, 20])
+# Two videos of two and one segments; video a carries class 3, video b class 20.
+SCORES = np.array([[0.9, 0.6, 0.02], [0.2, 0.7, 0.8], [0.5, 0.01, 0.04]], np.float32)
+CARRIED = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1]], bool)
+
+
+@pytest.fixture
+def chunk_path(tmp_path):
+    path = tmp_path / "000.h5"
+    write(path, SCORES, CARRIED, ["a", "b"], [0, 2, 3])
+    return path
+
+
+def write(path, scores, carried, ids, indptr, floor=0.05, top=1):
+    sparse = labels.sparse_scores(scores, carried, floor, top)
+    labels.write_pseudo_labels(path, sparse, ids, np.array(indptr), CLASS_IDS, {"config": "{}"})
+
+
+def test_carried_classes_are_stored_and_of_the_others_the_best_above_the_floor():
+    sparse = labels.sparse_scores(SCORES, CARRIED, floor=0.05, top=1)
+    assert sparse.indptr.tolist() == [0, 2, 4, 6]
+    # 0.7 of the second segment is below 0.8, the best; the third segment's 0.5 is above the floor.
+    assert sparse.indices.tolist() == [0, 1, 0, 2, 0, 2]
+    assert sparse.scores.tolist() == np.float16([0.9, 0.6, 0.2, 0.8, 0.5, 0.04]).tolist()
+    assert sparse.in_video_labels.tolist() == [True, False, True, False, False, True]
+
+
+@pytest.mark.parametrize(("top", "stored"), [(0, 3), (1, 6), (2, 7), (5, 7)])
+def test_top_limits_the_classes_that_the_video_does_not_carry(top, stored):
+    assert labels.sparse_scores(SCORES, CARRIED, 0.05, top).indptr[-1] == stored
+
+
+def test_parts_joined_equal_the_whole():
+    whole = labels.sparse_scores(SCORES, CARRIED, 0.05, 2)
+    parts = [labels.sparse_scores(SCORES[i : i + 1], CARRIED[i : i + 1], 0.05, 2) for i in range(3)]
+    for found, expected in zip(labels.joined([labels.empty(), *parts]), whole, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("estimation", "expected"),
+    [
+        ("video_prior", {("a", 0, 0)}),
+        ("label_corrected", {("a", 0, 0), ("a", 0, 1), ("a", 1, 2), ("b", 0, 0)}),
+    ],
+)
+def test_entries_are_the_scores_above_delta(chunk_path, estimation, expected):
+    source = labels.PseudoLabels(
+        [chunk_path], ["b", "a"], estimators.load(estimation), np.full(3, 0.4), np.zeros(3)
+    )
+    found = source.entries(np.array([0, 1]))
+    names = np.array(["b", "a"])[found.clip]
+    assert set(zip(names, found.segment, found.column, strict=True)) == expected
+    assert (found.value == 1).all()
+
+
+def test_videos_are_found_in_whichever_chunk_they_are(tmp_path):
+    write(tmp_path / "0.h5", SCORES[2:], CARRIED[2:], ["b"], [0, 1])
+    write(tmp_path / "1.h5", SCORES[:2], CARRIED[:2], ["a"], [0, 2])
+    source = labels.PseudoLabels(
+        [tmp_path / "0.h5", tmp_path / "1.h5"],
+        ["a", "b"],
+        estimators.load("video_prior"),
+        np.zeros(3),
+        np.zeros(3),
+    )
+    found = source.entries(np.array([0, 1]))
+    assert sorted(zip(found.clip, found.segment, found.column, strict=True)) == [
+        (0, 0, 0),
+        (0, 1, 0),
+        (1, 0, 2),
+    ]
+
+
+def test_a_video_without_scores_is_named(chunk_path):
+    with pytest.raises(InputError, match="no scores for video 'c'"):
+        labels.PseudoLabels([chunk_path], ["a", "c"], None, np.zeros(3), np.zeros(3))
+
+
+def test_the_same_scores_give_the_same_bytes(tmp_path, chunk_path):
+    write(tmp_path / "again.h5", SCORES, CARRIED, ["a", "b"], [0, 2, 3])
+    assert (tmp_path / "again.h5").read_bytes() == chunk_path.read_bytes()
+
+
+def test_another_encoding_version_is_refused(chunk_path):
+    with h5py.File(chunk_path, "a") as file:
+        file.attrs["encoding-version"] = "9.0"
+    with pytest.raises(InputError, match=r"000\.h5: encoding is .* 9\.0, this version reads"):
+        labels.read_chunk(chunk_path)
+
+
+def test_a_cut_file_is_refused(chunk_path):
+    chunk_path.write_bytes(chunk_path.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"000\.h5: not a whole pseudo-label file"):
+        labels.read_chunk(chunk_path)
+
+
+def test_scores_that_are_not_finite_are_never_written(tmp_path):
+    with pytest.raises(ValueError, match="not finite"):
+        write(tmp_path / "x.h5", SCORES * np.nan, CARRIED, ["a", "b"], [0, 2, 3])
+    assert not list(tmp_path.iterdir())
+
+
+def test_label_set_counts_by_hand(chunk_path):
+    table = label_set([chunk_path], "label_corrected", "fixed", {"delta": 0.4})
+    expected = pd.DataFrame(
+        {
+            "class": [3, 8, 20],
+            "threshold": [0.4, 0.4, 0.4],
+            "videos": [1, 0, 1],  # a carries 3, b carries 20
+            "videos_with_positive": [1, 0, 0],  # b's own 0.04 for class 20 is too low
+            "positives": [2, 1, 1],
+            "segments": [3, 3, 3],
+        }
+    )
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False)
+
+
+def test_label_set_does_not_depend_on_the_chunks(tmp_path, chunk_path):
+    write(tmp_path / "a.h5", SCORES[:2], CARRIED[:2], ["a"], [0, 2])
+    write(tmp_path / "b.h5", SCORES[2:], CARRIED[2:], ["b"], [0, 1])
+    for rule, options in [("fixed", {"delta": 0.4}), ("class_quantile", {"share": 0.5})]:
+        whole = label_set([chunk_path], "video_prior", rule, options)
+        parts = label_set([tmp_path / "a.h5", tmp_path / "b.h5"], "video_prior", rule, options)
+        pd.testing.assert_frame_equal(whole, parts)
+
+
+def test_starved_classes_are_warned_of(chunk_path, caplog):
+    label_set([chunk_path], "video_prior", "fixed", {"delta": 0.4})
+    assert "1 of 2 classes that videos carry have no positive segment: 20" in caplog.text
+
+
+def test_an_e_step_without_any_positive_stops_and_names_delta_and_the_highest_score(chunk_path):
+    with pytest.raises(InputError, match=r"'delta': 0\.95.*highest score is 0\.900"):
+        label_set([chunk_path], "video_prior", "fixed", {"delta": 0.95})

@@ -1,0 +1,102 @@
+"""The import rules of the house: data flows one way, and heavy packages stay where they belong."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "workflow_scripts"
+LIBRARY = SCRIPTS / "segment_em"
+
+HDF5 = {"index", "labels", "predictions"}
+TORCH = {
+    "checkpoint",
+    "compute",
+    "dataset",
+    "inference",
+    "losses",
+    "scoring",
+    "stages",
+    "training",
+    "models",
+}
+# Who may know whom, from the records up; a module may import what stands in earlier rows.
+ORDER = [
+    {"errors", "files", "code_digest"},
+    {"provenance", "records", "metrics", "ensemble", "submission", "localisation", "selection"},
+    {"command_line", "index", "tables", "simulation"},
+    {"frames", "targets", "losses", "models", "estimators", "thresholds", "compute"},
+    {"predictions", "labels", "dataset", "checkpoint"},
+    {"label_sets", "training", "inference", "outputs"},
+    {"stages"},
+    {"scoring"},
+]
+
+
+def modules():
+    return sorted(path for path in LIBRARY.rglob("*.py") if path.parent != LIBRARY or path.stem[0] != "_")
+
+
+def imports(path):
+    """Names of all modules that a file imports, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return names
+
+
+def area(path):
+    return path.relative_to(LIBRARY).with_suffix("").parts[0]
+
+
+def packages(path):
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(LIBRARY)))
+def test_a_module_knows_only_what_stands_below_it(path):
+    level = {name: number for number, names in enumerate(ORDER) for name in names}
+    assert area(path) in level, "give the module its place in ORDER"
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "segment_em" and len(parts) > 1 and (LIBRARY / parts[1]).exists():
+            assert parts[1] == area(path) or level[parts[1]] < level[area(path)], name
+        if parts[0] == "segment_em" and len(parts) > 1 and (LIBRARY / f"{parts[1]}.py").exists():
+            assert level[parts[1]] < level[area(path)], name
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(LIBRARY)))
+def test_heavy_packages_stay_where_they_belong(path):
+    used = packages(path)
+    assert "snakemake" not in used
+    assert "yaml" not in used, "the library does not know the configuration file"
+    assert "h5py" not in used or area(path) in HDF5
+    assert "torch" not in used or area(path) in TORCH
+
+
+def test_models_know_nothing_but_torch_and_each_other():
+    for path in (LIBRARY / "models").glob("*.py"):
+        ours = {name for name in imports(path) if name.startswith("segment_em.")}
+        allowed = ("segment_em.models", "segment_em.errors")
+        assert all(name.startswith(allowed) for name in ours), path
+
+
+def test_estimators_and_thresholds_need_only_numpy():
+    for path in [*(LIBRARY / "estimators").glob("*.py"), *(LIBRARY / "thresholds").glob("*.py")]:
+        assert packages(path) <= {"numpy", "importlib", "collections", "segment_em"}, path
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.py")), ids=lambda p: p.name)
+def test_adapters_are_thin_and_never_import_each_other(path):
+    others = {other.stem for other in SCRIPTS.glob("*.py")}
+    assert not others & packages(path)
+    assert len(path.read_text().splitlines()) <= 60
+
+
+def test_the_rules_import_nothing_heavy():
+    for path in [*ROOT.glob("rules/*.py"), LIBRARY / "code_digest.py", LIBRARY / "provenance.py"]:
+        assert not packages(path) & {"torch", "h5py", "numpy", "pandas"}, path

@@ -1,0 +1,51 @@
+"""Threshold rules against sorting and counting in plain Python."""
+
+import numpy as np
+import pytest
+
+from segment_em import thresholds
+from segment_em.thresholds.class_quantile import thresholds as class_quantile
+
+
+def histogram(scores_by_class):
+    counts = np.zeros((len(scores_by_class), thresholds.BINS), dtype=np.int64)
+    for column, scores in enumerate(scores_by_class):
+        for score in scores:
+            counts[column, int(np.float16(score).view(np.uint16))] += 1
+    return counts
+
+
+def test_bins_stand_for_every_float16_from_0_to_1_in_order():
+    values = thresholds.values_of_bins()
+    assert values[0] == 0.0
+    assert values[-1] == 1.0
+    assert (np.diff(values) > 0).all()
+    assert len(values) == 15 * 1024 + 1  # 15 exponents (with the subnormals), 1024 each, and 1.0
+
+
+def test_fixed_rule_gives_every_class_the_same_delta():
+    assert thresholds.apply("fixed", histogram([[0.1], [], [0.9]]), {"delta": 0.9}).tolist() == [
+        0.9,
+        0.9,
+        0.9,
+    ]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 1.0])
+def test_class_quantile_leaves_the_wanted_share_of_distinct_scores(share):
+    rng = np.random.default_rng(1)
+    scores = np.unique(rng.random(400).astype(np.float16))
+    limit = class_quantile(histogram([scores]), share=share)[0]
+    wanted = sorted(scores, reverse=True)[: round(share * len(scores))]
+    assert sorted(scores[scores > limit], reverse=True) == wanted
+
+
+def test_class_quantile_never_starves_a_class_that_a_video_carries():
+    limits = class_quantile(histogram([[0.001, 0.002], [0.0], [1.0, 1.0, 1.0]]), share=0.1)
+    assert (np.array([0.001, 0.002], np.float16) > limits[0]).sum() == 1
+    assert 0.0 > limits[1]
+    assert 1.0 > limits[2]
+
+
+def test_class_quantile_gives_a_class_without_videos_no_positives():
+    assert class_quantile(histogram([[]]), share=0.5).tolist() == [1.0]

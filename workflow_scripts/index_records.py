@@ -1,0 +1,19 @@
+"""Index one chunk of record files: what is in them and where; the frames stay in the records."""
+
+from segment_em import command_line, index, labels, provenance
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    parser.add_argument("--records", nargs="+", required=True, help="record files or HDF5 files")
+    parser.add_argument("--out", required=True, help="the index file")
+    args = parser.parse_args()
+    features = dict(args.config["features"])
+    table = index.build_index(args.records, features, args.config["segment_frames"])
+    # The records' own digests are in the index (sizes and CRCs); hashing 1.5 TB adds nothing.
+    stamp = provenance.stamp(args.config, inputs=[])
+    index.write_index(args.out, table, labels.describe(stamp))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,18 @@
+"""Algorithm 1, line 13: write localisations.csv, neighbouring segments merged to intervals."""
+
+from segment_em import command_line, outputs
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    parser.add_argument("--index", nargs="+", required=True, help="index chunks of the test split")
+    parser.add_argument("--predictions", nargs="+", required=True, help="chunks of predictions")
+    parser.add_argument("--vocabulary", help="CSV with columns Index, Name")
+    parser.add_argument("--out", required=True, help="localisations.csv")
+    args = parser.parse_args()
+    threshold = args.config["threshold"]
+    outputs.localise(args.index, args.predictions, args.vocabulary, threshold, args.out)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,104 @@
+"""Weights on disk: a safetensors file that says what model it is and how it came to be.
+
+The file's metadata hold what is needed to build the model again without any configuration, and
+the provenance that decides the result. A .json beside it adds training losses and circumstances.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from segment_em.errors import InputError
+from segment_em.files import replacing
+from segment_em.models import build
+from segment_em.provenance import canonical
+
+# One key, since safetensors writes several in an order that differs from run to run.
+METADATA_KEY = "segment_em"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What a model is.
+
+    features: [modality, width] pairs; their order is the order of the model's inputs. class_ids:
+    ascending, a column each.
+    """
+
+    architecture: str
+    options: dict[str, Any]
+    features: list[tuple[str, int]]
+    class_ids: list[int]
+    segment_frames: int
+
+    def build(self) -> nn.Module:
+        """The model with fresh weights."""
+        return build(
+            self.architecture,
+            dict(self.features),
+            len(self.class_ids),
+            self.segment_frames,
+            self.options,
+        )
+
+
+def save_weights(
+    path: str | Path,
+    model: nn.Module,
+    specification: Specification,
+    stamp: Mapping[str, Any],
+    circumstances: Mapping[str, Any],
+) -> None:
+    """Write the weights and, beside them, the .json that tells how they came to be.
+
+    stamp: what decided the result; goes into both. circumstances: into the .json alone.
+    """
+    path = Path(path)
+    head = {"format": FORMAT, "model": asdict(specification), "stamp": dict(stamp)}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # The .json goes first: where the weights are, it is there too.
+    with replacing(path.with_suffix(".json")) as temporary:
+        text = json.dumps(head | {"circumstances": dict(circumstances)}, indent=1)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={METADATA_KEY: canonical(head)}))
+
+
+def load_weights(path: str | Path) -> tuple[nn.Module, Specification]:
+    """The model in a file, on the CPU. Raises InputError if the file is foreign or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from None
+    if METADATA_KEY not in metadata:
+        raise InputError(f"{path}: a safetensors file, but not written by this workflow")
+    head = json.loads(metadata[METADATA_KEY])
+    if head.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: weights format {head.get('format')}, this version reads {FORMAT}"
+        )
+    specification = Specification(**head["model"])
+    model = specification.build()
+    _fill(path, model, tensors)
+    return model, specification
+
+
+def _fill(path: str | Path, model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())
+        raise InputError(f"{path}: weights do not fit their own description: {detail}") from None
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise InputError(f"{path}: weights '{name}' are not finite; train again")

@@ -1,0 +1,68 @@
+"""What all adapters share: log lines, the JSON configuration argument, one-line errors."""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from segment_em.errors import InputError
+from segment_em.provenance import Job
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """An argument parser with the arguments that every job takes."""
+    arguments = argparse.ArgumentParser(description=description)
+    arguments.add_argument(
+        "--config",
+        type=_json,
+        required=True,
+        help="the settings of this job: a JSON object, or the path of a .json file with one",
+    )
+    return arguments
+
+
+def _json(text: str) -> Any:
+    if text.endswith(".json") and Path(text).is_file():
+        text = Path(text).read_text(encoding="utf-8")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call `main`; turn an InputError into one line on stderr and exit status 1."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def training_parser(description: str) -> argparse.ArgumentParser:
+    """The arguments of a job that trains."""
+    arguments = _computing(parser(description))
+    arguments.add_argument("--out", required=True, help="weights (.safetensors)")
+    return arguments
+
+
+def scoring_parser(description: str) -> argparse.ArgumentParser:
+    """The arguments of a job that scores videos."""
+    arguments = _computing(parser(description))
+    arguments.add_argument("--videos", type=int, required=True, help="videos a batch, speed only")
+    arguments.add_argument("--out", required=True, help="the result")
+    return arguments
+
+
+def _computing(arguments: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    arguments.add_argument("--threads", type=int, default=1, help="CPU threads")
+    arguments.add_argument("--workers", type=int, default=0, help="loader processes, speed only")
+    return arguments
+
+
+def job(args: argparse.Namespace, inputs: Sequence[str]) -> Job:
+    """What the library records and how much of the machine it may use, from the arguments."""
+    return Job(args.config, inputs, args.threads, args.workers)

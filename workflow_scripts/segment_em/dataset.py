@@ -1,0 +1,172 @@
+"""Batches of videos: stored bytes and sparse labels from disk, dense tensors on the device.
+
+Shapes: B clips, T frames (padded to a multiple of the segment), S segments, F features of one
+modality, C classes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from segment_em.frames import FrameReader
+from segment_em.targets import Entries
+
+
+class Source(Protocol):
+    """Where labels come from: see targets.py and labels.py."""
+
+    def entries(self, rows: np.ndarray) -> Entries: ...
+
+    def prior(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some clips, whole videos, as they are stored.
+
+    rows: int64 [B], rows in the index. stored: {modality: [B, T, F] as stored, zero padded}.
+    frames: {modality: int64 [B]}, frames that are there. mask: bool [B, T], the frames that the
+    model is asked about. labels: sparse labels as tensors; None when only scores are wanted.
+    """
+
+    rows: np.ndarray
+    stored: dict[str, torch.Tensor]
+    frames: dict[str, torch.Tensor]
+    mask: torch.Tensor
+    labels: tuple[torch.Tensor, ...] | None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on the device; copies from pinned memory do not wait."""
+
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        return replace(
+            self,
+            stored={name: move(tensor) for name, tensor in self.stored.items()},
+            frames={name: move(tensor) for name, tensor in self.frames.items()},
+            mask=move(self.mask),
+            labels=None if self.labels is None else tuple(map(move, self.labels)),
+        )
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory (called by DataLoader)."""
+        return replace(
+            self,
+            stored={name: tensor.pin_memory() for name, tensor in self.stored.items()},
+            frames={name: tensor.pin_memory() for name, tensor in self.frames.items()},
+            mask=self.mask.pin_memory(),
+            labels=None if self.labels is None else tuple(t.pin_memory() for t in self.labels),
+        )
+
+    def segment_mask(self, segment_frames: int) -> torch.Tensor:
+        """bool [B, S]: the segments with at least one frame of the mask."""
+        return self.mask.unflatten(1, (-1, segment_frames)).any(2)
+
+    def video_targets(self, classes: int) -> torch.Tensor:
+        """float32 [B, C]: 1 where the video carries the class."""
+        clip, _, column, value = self._labels()
+        targets_BC = torch.zeros(len(self.rows), classes, device=value.device)
+        targets_BC[clip, column] = value
+        return targets_BC
+
+    def segment_targets(self, segments: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32 [B, S, C] twice: the labels, and 1 where there is one."""
+        clip, segment, column, value = self._labels()
+        shape = (len(self.rows), segments, classes)
+        targets_BSC = torch.zeros(shape, device=value.device)
+        listed_BSC = torch.zeros(shape, device=value.device)
+        targets_BSC[clip, segment, column] = value
+        listed_BSC[clip, segment, column] = 1.0
+        return targets_BSC, listed_BSC
+
+    def _labels(self) -> tuple[torch.Tensor, ...]:
+        assert self.labels is not None, "this batch was made without labels"
+        return self.labels
+
+
+class Dequantise:
+    """Stored values to float features, on whatever device they are."""
+
+    def __init__(self, ranges: Mapping[str, tuple[float, float]]) -> None:
+        """ranges: {modality: (scale, bias)}; value = stored * scale + bias, see index.Modality."""
+        self.ranges = dict(ranges)
+
+    def __call__(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """{modality: float32 [B, T, F]}; padding is 0.0 after dequantising, as in the starter."""
+        return {name: self._one(name, batch) for name in batch.stored}
+
+    def _one(self, name: str, batch: Batch) -> torch.Tensor:
+        scale, bias = self.ranges[name]
+        stored_BTF = batch.stored[name]
+        position_T = torch.arange(stored_BTF.shape[1], device=stored_BTF.device)
+        there_BT1 = (position_T < batch.frames[name][:, None])[..., None]
+        values_BTF = stored_BTF.float().mul_(scale).add_(bias)
+        return values_BTF.masked_fill_(~there_BT1, 0.0)
+
+
+class Clips(Dataset[Batch]):
+    """Whole videos by lists of rows: `clips[rows]` is the batch of these videos."""
+
+    def __init__(
+        self,
+        reader: FrameReader,
+        segment_frames: int,
+        source: Source | None,
+        labelled_segments_only: bool,
+    ) -> None:
+        """labelled_segments_only: mask all frames of segments that have no entry in the source.
+
+        A frame-level model's score of a segment depends on that segment alone, so when it is
+        fine-tuned the unrated segments of a rated video would be computed for nothing.
+        """
+        self.reader, self.segment_frames = reader, segment_frames
+        self.source, self.labelled_segments_only = source, labelled_segments_only
+        self.frame_counts = reader.frame_counts
+
+    def segment_counts(self) -> np.ndarray:
+        """int64 [V]: segments of each video; the last may be cut short."""
+        return -(-self.frame_counts // self.segment_frames)
+
+    def __getitem__(self, rows: np.ndarray) -> Batch:
+        rows = np.asarray(rows)
+        counts = self.frame_counts[rows]
+        segments = max(1, -(-int(counts.max()) // self.segment_frames))
+        length = segments * self.segment_frames
+        stored, frames = self.reader.batch(rows, length)
+        mask_BT = np.arange(length) < counts[:, None]
+        labels = self.source.entries(rows) if self.source else None
+        if labels is not None and self.labelled_segments_only:
+            listed_BS = np.zeros((len(rows), segments), dtype=bool)
+            listed_BS[labels.clip, labels.segment] = True
+            mask_BT &= np.repeat(listed_BS, self.segment_frames, axis=1)
+        return Batch(
+            rows,
+            {name: torch.from_numpy(array) for name, array in stored.items()},
+            {name: torch.from_numpy(count) for name, count in frames.items()},
+            torch.from_numpy(mask_BT),
+            None if labels is None else tuple(map(torch.from_numpy, labels)),
+        )
+
+
+def shuffled(rows: np.ndarray, batch: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of one epoch: a permutation that depends on seed and epoch alone."""
+    order = np.random.default_rng([seed, epoch]).permutation(rows)
+    return [order[start : start + batch] for start in range(0, len(order), batch)]
+
+
+def in_order(rows: np.ndarray, batch: int) -> list[np.ndarray]:
+    """Batches of the given rows, as they come."""
+    return [rows[start : start + batch] for start in range(0, len(rows), batch)]
+
+
+def load(clips: Clips, batches: list[np.ndarray], workers: int, pin: bool) -> Iterator[Batch]:
+    """The batches in the order given, whatever the number of loader workers."""
+    loader = DataLoader(
+        clips, batch_size=None, sampler=batches, num_workers=workers, pin_memory=pin
+    )
+    return iter(loader)

@@ -1,0 +1,97 @@
+"""From teacher's scores to a label set: thresholds by class, and what they leave of each class.
+
+Numpy only; reads chunk by chunk, so memory does not grow with the corpus.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from segment_em import estimators, thresholds
+from segment_em.errors import InputError
+from segment_em.labels import Chunk, read_chunk
+
+log = logging.getLogger(__name__)
+
+
+def score_histogram(chunks: Iterable[Chunk], classes: int) -> np.ndarray:
+    """int64 [classes, thresholds.BINS]: scores of the segments of videos that carry the class."""
+    histogram = np.zeros(classes * thresholds.BINS, dtype=np.int64)
+    for chunk in chunks:
+        carried = np.asarray(chunk.scores.in_video_labels)
+        column = np.asarray(chunk.scores.indices)[carried].astype(np.int64)
+        bin_number = np.asarray(chunk.scores.scores)[carried].view(np.uint16)
+        flat = column * thresholds.BINS + bin_number
+        found, counts = np.unique(flat, return_counts=True)
+        histogram[found] += counts
+    return histogram.reshape(classes, thresholds.BINS)
+
+
+def label_set(
+    paths: Iterable[str | Path], estimation: str, rule: str, options: Mapping[str, float]
+) -> pd.DataFrame:
+    """What one estimator under one threshold rule makes of the teacher's scores, a row a class.
+
+    Columns: class; threshold; videos (that carry it); videos_with_positive (of those that carry
+    it); positives (segments labelled); segments (of the corpus, the same in each row).
+    Raises InputError if no segment of any class is positive: there would be nothing to learn.
+    """
+    chunks = [read_chunk(path) for path in paths]
+    class_ids = chunks[0].class_ids
+    threshold_C = thresholds.apply(rule, score_histogram(chunks, len(class_ids)), dict(options))
+    keep = estimators.load(estimation)
+    counts = sum(_counts(chunk, keep, threshold_C) for chunk in chunks)
+    table = pd.DataFrame({"class": class_ids, "threshold": threshold_C})
+    table["videos"], table["videos_with_positive"], table["positives"] = counts
+    table["segments"] = sum(len(chunk.scores.indptr) - 1 for chunk in chunks)
+    if not table["positives"].any():
+        best = max(float(np.max(chunk.scores.scores, initial=0)) for chunk in chunks)
+        raise InputError(
+            f"E-step ({estimation}): no segment passes the threshold (rule {rule}, "
+            f"{dict(options)}); the teacher's highest score is {best:.3f}; lower "
+            "em.threshold.delta or use em.threshold.rule: class_quantile"
+        )
+    _report(table, estimation)
+    return table
+
+
+def _counts(chunk: Chunk, keep: estimators.Keep, threshold_C: np.ndarray) -> np.ndarray:
+    """int64 [3, C]: videos that carry each class, those of them with a positive, positives."""
+    classes = len(threshold_C)
+    column = np.asarray(chunk.scores.indices, dtype=np.int64)
+    carried = np.asarray(chunk.scores.in_video_labels)
+    scores = np.asarray(chunk.scores.scores, dtype=np.float32)
+    kept = keep(scores, threshold_C[column], carried)
+    segment = np.repeat(np.arange(len(chunk.scores.indptr) - 1), np.diff(chunk.scores.indptr))
+    video = np.searchsorted(chunk.video_indptr, segment, side="right") - 1
+
+    def videos(chosen: np.ndarray) -> np.ndarray:
+        pairs = np.unique(video[chosen] * classes + column[chosen])
+        return np.bincount(pairs % classes, minlength=classes)
+
+    positives = np.bincount(column[kept], minlength=classes)
+    return np.stack([videos(carried), videos(carried & kept), positives])
+
+
+def _report(table: pd.DataFrame, estimation: str) -> None:
+    positives = table["positives"]
+    log.info(
+        "%s: %d positive labels on %d segments; by class: median %d, least %d",
+        estimation,
+        positives.sum(),
+        table["segments"].iloc[0],
+        positives.median(),
+        positives.min(),
+    )
+    starved = table[(positives == 0) & (table["videos"] > 0)]
+    if len(starved):
+        log.warning(
+            "warning: %s: %d of %d classes that videos carry have no positive segment: %s",
+            estimation,
+            len(starved),
+            int((table["videos"] > 0).sum()),
+            ", ".join(map(str, starved["class"].head(20))),
+        )

@@ -1,0 +1,81 @@
+"""From prediction chunks to the files that people use: submission.csv and localisations.csv."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segment_em.errors import InputError
+from segment_em.index import read_index, read_vocabulary
+from segment_em.localisation import Localisation, merge, rows_of, write_localisations
+from segment_em.predictions import Predictions, read_predictions
+from segment_em.submission import TopSegments, write_submission
+
+
+class Order:
+    """The order of all videos and segments of the test set, however they were chunked.
+
+    Equal scores are ranked by it, so that the result does not depend on the chunks.
+    """
+
+    def __init__(self, index_paths: Sequence[str | Path], chunks: Sequence[Predictions]) -> None:
+        """Raises InputError where predictions and index do not hold the same videos."""
+        self.video_ids = read_index(index_paths).video_ids
+        self.number = {name: number for number, name in enumerate(self.video_ids)}
+        if sorted(self.number) != sorted(name for chunk in chunks for name in chunk.video_ids):
+            raise InputError(
+                "predictions and index hold different videos; delete the predictions to make anew"
+            )
+        self.counts = np.zeros(len(self.video_ids), np.int64)
+        for chunk in chunks:
+            self.counts[self.videos(chunk)] = np.diff(chunk.video_indptr)
+        self.first = np.concatenate([[0], self.counts.cumsum()])
+
+    def videos(self, chunk: Predictions) -> np.ndarray:
+        """Number of each video of the chunk in the whole order, int64 [V]."""
+        return np.array([self.number[name] for name in chunk.video_ids], dtype=np.int64)
+
+    def rows(self, chunk: Predictions) -> np.ndarray:
+        """Number of each segment of the chunk in the whole order, int64 [N]."""
+        counts = np.diff(chunk.video_indptr)
+        within = np.arange(counts.sum()) - np.repeat(chunk.video_indptr[:-1], counts)
+        return np.repeat(self.first[self.videos(chunk)], counts) + within
+
+
+def submit(
+    index_paths: Sequence[str | Path],
+    prediction_paths: Sequence[str | Path],
+    top_segments: int,
+    out: str | Path,
+) -> None:
+    """Write the best `top_segments` of each class, see submission.write_submission."""
+    chunks = [read_predictions(path) for path in prediction_paths]
+    order = Order(index_paths, chunks)
+    class_ids = chunks[0].class_ids
+    top = TopSegments(len(class_ids), top_segments)
+    for chunk in chunks:
+        top.add(chunk.scores, order.rows(chunk))
+    segment = np.arange(order.counts.sum()) - np.repeat(order.first[:-1], order.counts)
+    starts = (segment * chunks[0].segment_frames).tolist()
+    names = np.repeat(order.video_ids, order.counts).tolist()
+    write_submission(out, class_ids.tolist(), top, names, starts)
+
+
+def localise(
+    index_paths: Sequence[str | Path],
+    prediction_paths: Sequence[str | Path],
+    vocabulary_path: str | Path | None,
+    threshold: float,
+    out: str | Path,
+) -> None:
+    """Write what occurs when, see localisation.merge, in the order of the index."""
+    chunks = [read_predictions(path) for path in prediction_paths]
+    order = Order(index_paths, chunks)
+    names = read_vocabulary(vocabulary_path) if vocabulary_path else {}
+    rows: list[Localisation] = []
+    for chunk in chunks:
+        intervals = merge(chunk.scores, chunk.frames, chunk.segment_frames, threshold)
+        rows.extend(rows_of(intervals, chunk.video_ids, chunk.class_ids, names))
+    # A stable sort: within a video the rows stay ordered by start and class.
+    rows.sort(key=lambda row: order.number[row.video_id])
+    write_localisations(out, rows)

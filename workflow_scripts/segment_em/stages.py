@@ -1,0 +1,189 @@
+"""The stages of Algorithm 1, each from files to a file: what the adapters call.
+
+A stage builds the objects (videos, labels, model, plan) and hands them to training or inference.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from segment_em import estimators, provenance
+from segment_em.checkpoint import Specification, load_weights, save_weights
+from segment_em.compute import prepare
+from segment_em.dataset import Clips, Dequantise, Source
+from segment_em.errors import InputError
+from segment_em.frames import FrameReader
+from segment_em.index import Index, in_validation, read_class_list, read_index
+from segment_em.labels import PseudoLabels
+from segment_em.models import set_prior
+from segment_em.provenance import Job
+from segment_em.targets import Ratings, VideoLabels
+from segment_em.training import (
+    Objective,
+    Plan,
+    estimated_objective,
+    rated_objective,
+    train,
+    video_objective,
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """The settings of one training job, as the workflow hands them over.
+
+    features: [modality, width] pairs in order. batch: segments for a frame-level model, videos
+    for a sequence model. extra: what only one stage needs (video_loss, validation_fraction, ...).
+    """
+
+    architecture: str
+    options: dict[str, Any]
+    features: list[tuple[str, int]]
+    max_frames: int
+    segment_frames: int
+    learning_rate: float
+    batch: int
+    epochs: int
+    decay: str
+    clip_norm: float
+    precision: str
+    seed: int
+
+    def plan(self, frame_level: bool, workers: int) -> Plan:
+        """The training plan; a frame-level model's batch of segments is turned into videos."""
+        segments_a_video = self.max_frames // self.segment_frames
+        videos = max(1, self.batch // segments_a_video) if frame_level else self.batch
+        return Plan(
+            epochs=self.epochs,
+            videos=videos,
+            learning_rate=self.learning_rate,
+            decay=self.decay,
+            clip_norm=self.clip_norm,
+            precision=self.precision,
+            seed=self.seed,
+            workers=workers,
+        )
+
+
+def pretrain(
+    settings: Training,
+    video_loss: str,
+    index_paths: Sequence[str | Path],
+    classes_path: str | Path,
+    out: str | Path,
+    job: Job,
+) -> None:
+    """Algorithm 1, line 2: train a fresh model on video labels (eqs. 15 and 16)."""
+    index, class_ids = read_index(index_paths), read_class_list(classes_path)
+    source = VideoLabels(index, class_ids)
+    if not source.prior().any():
+        raise InputError(
+            f"{classes_path}: no video of the train split carries any of these {len(class_ids)} "
+            f"classes; labels there are such as {index.labels.indices[:5].tolist()}; give the "
+            "class list that belongs to the records (data.segment_classes)"
+        )
+    objective = video_objective(settings.segment_frames, len(class_ids), video_loss)
+    _train_fresh(settings, index, class_ids, source, objective, out, job)
+
+
+def maximise(
+    settings: Training,
+    estimation: str,
+    index_paths: Sequence[str | Path],
+    pseudo_label_paths: Sequence[str | Path],
+    label_set_path: str | Path,
+    out: str | Path,
+    job: Job,
+) -> None:
+    """Algorithm 1, lines 7 and 8: train a fresh model on the estimated labels (M-step)."""
+    index, label_set = read_index(index_paths), pd.read_csv(label_set_path)
+    class_ids = label_set["class"].to_numpy()
+    source = PseudoLabels(
+        pseudo_label_paths,
+        index.video_ids,
+        estimators.load(estimation),
+        label_set["threshold"].to_numpy(),
+        (label_set["positives"] / label_set["segments"]).to_numpy(),
+    )
+    objective = estimated_objective(settings.segment_frames)
+    _train_fresh(settings, index, class_ids, source, objective, out, job)
+
+
+def finetune(
+    settings: Training,
+    validation_fraction: float,
+    weights: str | Path,
+    index_paths: Sequence[str | Path],
+    out: str | Path,
+    job: Job,
+) -> None:
+    """Algorithm 1, lines 3 and 9: go on with a pretrained model on the human ratings (eq. 17)."""
+    started, device = time.time(), prepare(job.threads)
+    model, specification = load_weights(weights)
+    index = read_index(index_paths)
+    index = index.take(np.flatnonzero(~in_validation(index.video_ids, validation_fraction)))
+    reader = FrameReader(index, settings.max_frames)
+    counts = Clips(reader, settings.segment_frames, None, False).segment_counts()
+    class_ids = np.array(specification.class_ids)
+    source = Ratings(index, class_ids, counts, settings.segment_frames)
+    rows = source.rated_videos()
+    if not len(rows):
+        raise InputError("fine-tuning: no rated segment of these classes; check data.segments")
+    clips = Clips(reader, settings.segment_frames, source, model.frame_level)
+    plan = settings.plan(model.frame_level, job.workers)
+    losses = train(model, clips, rows, rated_objective(), dequantiser(index), plan, device)
+    _save(out, model, specification, job, losses, started)
+
+
+def dequantiser(index: Index) -> Dequantise:
+    """The value ranges of the index's modalities, for the device."""
+    ranges = {name: (part.scale, part.bias) for name, part in index.modalities.items()}
+    return Dequantise(ranges)
+
+
+def _train_fresh(
+    settings: Training,
+    index: Index,
+    class_ids: np.ndarray,
+    source: Source,
+    objective: Objective,
+    out: str | Path,
+    job: Job,
+) -> None:
+    started, device = time.time(), prepare(job.threads)
+    specification = Specification(
+        settings.architecture,
+        settings.options,
+        settings.features,
+        class_ids.tolist(),
+        settings.segment_frames,
+    )
+    torch.manual_seed(settings.seed)
+    model = specification.build()
+    set_prior(model, torch.from_numpy(source.prior()))
+    clips = Clips(FrameReader(index, settings.max_frames), settings.segment_frames, source, False)
+    rows = np.flatnonzero(clips.frame_counts > 0)
+    if not len(rows):
+        raise InputError("training: no video with frames; check data.train")
+    plan = settings.plan(model.frame_level, job.workers)
+    losses = train(model, clips, rows, objective, dequantiser(index), plan, device)
+    _save(out, model, specification, job, losses, started)
+
+
+def _save(
+    out: str | Path,
+    model: nn.Module,
+    specification: Specification,
+    job: Job,
+    losses: list[float],
+    started: float,
+) -> None:
+    stamp = job.stamp(epoch_losses=losses, final_loss=losses[-1])
+    save_weights(out, model, specification, stamp, provenance.circumstances(started))

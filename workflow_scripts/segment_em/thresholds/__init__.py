@@ -1,0 +1,25 @@
+"""Threshold rules of the E-step, one a file: how sure the teacher has to be, by class.
+
+A rule is a file with `thresholds(histogram_CN, **options) -> float64 [C]`; its keyword-only
+arguments are the options that the configuration gives. It is found by its name. The histogram
+counts, for each class, the teacher's float16 scores over all segments of the videos that carry
+the class: bin n holds the scores whose bit pattern is n. For floats of one sign, order of bit
+patterns is order of values, so quantiles taken from it are exact, and histograms of chunks add up.
+"""
+
+from importlib import import_module
+
+import numpy as np
+
+# The bit pattern of 1.0 in float16, plus one: the number of distinct scores in [0, 1].
+BINS = int(np.float16(1.0).view(np.uint16)) + 1
+
+
+def apply(rule: str, histogram_CN: np.ndarray, options: dict) -> np.ndarray:
+    """Thresholds float64 [C] by thresholds/<rule>.py."""
+    return import_module(f"segment_em.thresholds.{rule}").thresholds(histogram_CN, **options)
+
+
+def values_of_bins() -> np.ndarray:
+    """float64 [BINS]: the score that each bin stands for, ascending."""
+    return np.arange(BINS, dtype=np.uint16).view(np.float16).astype(np.float64)
