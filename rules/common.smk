@@ -167,6 +167,12 @@ def training_settings(run, stage, **extra):
     )
 
 
+def simulation_settings():
+    """Everything that decides the simulated records; the number of files only divides them."""
+    simulation = {key: value for key, value in DATA["simulation"].items() if key != "files"}
+    return canonical({"features": dict(features_of(CONFIG)), **simulation})
+
+
 def scoring_settings(**extra):
     """Everything that decides a job that scores videos, beside its input files."""
     return canonical(

@@ -1,6 +1,55 @@
 # The data: simulated records where none are given, and the index of what is in the records.
 
 
+rule simulate_vocabulary:
+    output:
+        vocabulary="results/data/{name}/vocabulary.csv",
+        segment_classes="results/data/{name}/segment_label_ids.csv",
+    params:
+        cfg=simulation_settings(),
+        code=code("simulate_vocabulary.py"),
+    log:
+        "results/data/{name}/vocabulary.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    message:
+        "Simulate YouTube-8M: the vocabulary"
+    shell:
+        "python {SCRIPTS:q}/simulate_vocabulary.py --config {params.cfg:q}"
+        " --vocabulary {output.vocabulary:q} --segment-classes {output.segment_classes:q}"
+        " 2>&1 | tee {log:q}"
+
+
+# The splits differ in their number of files, and a rule's outputs have to be listed.
+for split in SPLITS if SIMULATED else []:
+
+    rule:
+        name:
+            f"simulate_{split}"
+        output:
+            records=record_files(split),
+            truth=f"{SIMULATION_FOLDER}/truth/{split}.npz",
+        params:
+            cfg=simulation_settings(),
+            code=code("simulate.py"),
+            split=split,
+        log:
+            f"{SIMULATION_FOLDER}/{split}.log",
+        conda:
+            "../envs/data.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=60,
+        message:
+            "Simulate YouTube-8M: {params.split} records"
+        shell:
+            "python {SCRIPTS:q}/simulate.py --config {params.cfg:q} --split {params.split}"
+            " --records {output.records:q} --truth {output.truth:q} 2>&1 | tee {log:q}"
+
+
 rule index:  # what is in the records of one chunk and where; the frames stay in the records
     input:
         lambda wildcards: CHUNKS[wildcards.split][wildcards.chunk],

@@ -122,7 +122,7 @@ class Layer(nn.Module):
     def by_steps(
         self, frames_NF: torch.Tensor, rows_DN: torch.Tensor, shape: torch.Size
     ) -> torch.Tensor:
-        """The same by `Recurrence`: a third of nn.GRU's time on two cores or fewer."""
+        """The same by `Recurrence`, faster than nn.GRU on a CPU: see docs/models.md."""
         inputs_NG, weight_DHG, bias_D1H = self.recurrence_inputs(frames_NF)
         steps, clips = shape
         time_DN = rows_DN // clips
