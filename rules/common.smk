@@ -61,9 +61,7 @@ def record_files(split):
 
 
 CHUNKS = {split: chunked(record_files(split), DATA["chunks"]) for split in SPLITS}
-CLASS_LIST = (
-    f"{SIMULATION_FOLDER}/segment_label_ids.csv" if SIMULATED else DATA["segment_classes"]
-)
+CLASS_LIST = f"{SIMULATION_FOLDER}/segment_label_ids.csv" if SIMULATED else DATA["segment_classes"]
 VOCABULARY = f"{SIMULATION_FOLDER}/vocabulary.csv" if SIMULATED else DATA.get("vocabulary", [])
 
 

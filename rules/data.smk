@@ -5,9 +5,6 @@ rule simulate_vocabulary:
     output:
         vocabulary="results/data/{name}/vocabulary.csv",
         segment_classes="results/data/{name}/segment_label_ids.csv",
-    params:
-        cfg=simulation_settings(),
-        code=code("simulate_vocabulary.py"),
     log:
         "results/data/{name}/vocabulary.log",
     conda:
@@ -15,6 +12,9 @@ rule simulate_vocabulary:
     resources:
         mem_mb=500,
         runtime=10,
+    params:
+        cfg=simulation_settings(),
+        code=code("simulate_vocabulary.py"),
     message:
         "Simulate YouTube-8M: the vocabulary"
     shell:
@@ -32,10 +32,6 @@ for split in SPLITS if SIMULATED else []:
         output:
             records=record_files(split),
             truth=f"{SIMULATION_FOLDER}/truth/{split}.npz",
-        params:
-            cfg=simulation_settings(),
-            code=code("simulate.py"),
-            split=split,
         log:
             f"{SIMULATION_FOLDER}/{split}.log",
         conda:
@@ -43,6 +39,10 @@ for split in SPLITS if SIMULATED else []:
         resources:
             mem_mb=1000,
             runtime=60,
+        params:
+            cfg=simulation_settings(),
+            code=code("simulate.py"),
+            split=split,
         message:
             "Simulate YouTube-8M: {params.split} records"
         shell:
@@ -55,9 +55,6 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
         lambda wildcards: CHUNKS[wildcards.split][wildcards.chunk],
     output:
         "results/index/{name}/{split}/{chunk}.h5",
-    params:
-        cfg=canonical({"features": features_of(CONFIG), "segment_frames": DATA["segment_frames"]}),
-        code=code("index_records.py"),
     log:
         "results/index/{name}/{split}/{chunk}.log",
     conda:
@@ -65,6 +62,9 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        cfg=canonical({"features": features_of(CONFIG), "segment_frames": DATA["segment_frames"]}),
+        code=code("index_records.py"),
     message:
         "Index {wildcards.split} records, chunk {wildcards.chunk}"
     shell:

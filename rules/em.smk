@@ -7,9 +7,6 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         index=f"results/index/{DATA['name']}/train/{{chunk}}.h5",
     output:
         "results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.h5",
-    params:
-        cfg=scoring_settings(**EM["keep"]),
-        code=lambda wildcards: code("estimate.py", *teacher_files(wildcards)),
     log:
         "results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.log",
     conda:
@@ -20,6 +17,9 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         mem_mb=2000,
         runtime=480,
         workers=COMPUTE["loader_workers"],
+    params:
+        cfg=scoring_settings(**EM["keep"]),
+        code=lambda wildcards: code("estimate.py", *teacher_files(wildcards)),
     message:
         "E-step {wildcards.i}: F predicts segment labels of chunk {wildcards.chunk} (lines 5-6)"
     shell:
@@ -33,6 +33,13 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
         pseudo_labels,
     output:
         "results/{experiment}/em/iteration-{i}/label_sets/{estimation}.csv",
+    log:
+        "results/{experiment}/em/iteration-{i}/label_sets/{estimation}.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
     params:
         cfg=lambda wildcards: canonical(
             {"threshold": threshold_of(CONFIG), "estimation": wildcards.estimation}
@@ -42,13 +49,6 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
             f"estimators/{wildcards.estimation}.py",
             f"thresholds/{EM['threshold']['rule']}.py",
         ),
-    log:
-        "results/{experiment}/em/iteration-{i}/label_sets/{estimation}.log",
-    conda:
-        "../envs/data.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=60,
     message:
         "E-step {wildcards.i}: threshold the scores, {wildcards.estimation} (eqs. 18-19)"
     shell:
@@ -64,15 +64,6 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
     output:
         "results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.safetensors",
         "results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.json",
-    params:
-        cfg=lambda wildcards: training_settings(
-            "em/iteration-{i}/{model}@{estimation}".format(**wildcards),
-            "m_step",
-            estimation=wildcards.estimation,
-        ),
-        code=lambda wildcards: code(
-            "maximise.py", model_file(wildcards.model), f"estimators/{wildcards.estimation}.py"
-        ),
     log:
         "results/{experiment}/em/iteration-{i}/{model}@{estimation}/maximise.log",
     conda:
@@ -83,6 +74,15 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         mem_mb=2000,
         runtime=1440,
         workers=COMPUTE["loader_workers"],
+    params:
+        cfg=lambda wildcards: training_settings(
+            "em/iteration-{i}/{model}@{estimation}".format(**wildcards),
+            "m_step",
+            estimation=wildcards.estimation,
+        ),
+        code=lambda wildcards: code(
+            "maximise.py", model_file(wildcards.model), f"estimators/{wildcards.estimation}.py"
+        ),
     message:
         "M-step {wildcards.i}: train {wildcards.model} on {wildcards.estimation} (lines 7-8)"
     shell:
@@ -99,9 +99,6 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         finetuned="results/{experiment}/{run}/finetuned.safetensors",
     output:
         "results/{experiment}/{run}/validation.json",
-    params:
-        cfg=evaluation_settings(validation_fraction=DATA["validation_fraction"]),
-        code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
     log:
         "results/{experiment}/{run}/validation.log",
     conda:
@@ -112,6 +109,9 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         mem_mb=2000,
         runtime=240,
         workers=COMPUTE["loader_workers"],
+    params:
+        cfg=evaluation_settings(validation_fraction=DATA["validation_fraction"]),
+        code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
     message:
         "Validate {wildcards.run} (Algorithm 1, line 10)"
     shell:
@@ -130,14 +130,6 @@ rule select:  # line 10: F <- the best on the validation ratings
     output:
         "results/{experiment}/em/iteration-{i}/selected.json",
         "results/{experiment}/em/iteration-{i}/selected.safetensors",
-    params:
-        cfg=lambda wildcards: canonical(
-            {"stages": ["finetuned"] if int(wildcards.i) else [EM["initial_stage"]]}
-        ),
-        code=code("select_model.py"),
-        previous=lambda wildcards, input: (
-            f"--previous {input.previous}" if input.previous else ""
-        ),
     log:
         "results/{experiment}/em/iteration-{i}/selected.log",
     conda:
@@ -145,6 +137,12 @@ rule select:  # line 10: F <- the best on the validation ratings
     resources:
         mem_mb=500,
         runtime=10,
+    params:
+        cfg=lambda wildcards: canonical(
+            {"stages": ["finetuned"] if int(wildcards.i) else [EM["initial_stage"]]}
+        ),
+        code=code("select_model.py"),
+        previous=lambda wildcards, input: (f"--previous {input.previous}" if input.previous else ""),
     message:
         "Select F of iteration {wildcards.i} by validation mAP (Algorithm 1, line 10)"
     shell:

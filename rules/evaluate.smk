@@ -8,9 +8,6 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         finetuned="results/{experiment}/{run}/finetuned.safetensors",
     output:
         "results/{experiment}/{run}/test.json",
-    params:
-        cfg=evaluation_settings(),
-        code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
     log:
         "results/{experiment}/{run}/test.log",
     conda:
@@ -21,6 +18,9 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         mem_mb=2000,
         runtime=480,
         workers=COMPUTE["loader_workers"],
+    params:
+        cfg=evaluation_settings(),
+        code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
     message:
         "Test {wildcards.run}"
     shell:
@@ -32,25 +32,14 @@ rule test:  # both stages of a model on the test set, where it carries ratings
 
 rule evaluate_ensemble:  # the mean of the last iteration's members, or of the controls
     input:
-        index=lambda wildcards: index(
-            "segments" if wildcards.part == "validation" else "test"
-        ),
+        index=lambda wildcards: index("segments" if wildcards.part == "validation" else "test"),
         weights=ensemble_weights,
     output:
         "results/{experiment}/{group}/{part}.json",
-    wildcard_constraints:
-        part="validation|test",
-    params:
-        cfg=lambda wildcards: (
-            evaluation_settings(validation_fraction=DATA["validation_fraction"])
-            if wildcards.part == "validation"
-            else evaluation_settings()
-        ),
-        code=lambda wildcards: code(
-            "evaluate.py", *model_files(ensemble_runs(wildcards.group))
-        ),
     log:
         "results/{experiment}/{group}/{part}.log",
+    wildcard_constraints:
+        part="validation|test",
     conda:
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
@@ -59,6 +48,13 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
         mem_mb=2000,
         runtime=480,
         workers=COMPUTE["loader_workers"],
+    params:
+        cfg=lambda wildcards: (
+            evaluation_settings(validation_fraction=DATA["validation_fraction"])
+            if wildcards.part == "validation"
+            else evaluation_settings()
+        ),
+        code=lambda wildcards: code("evaluate.py", *model_files(ensemble_runs(wildcards.group))),
     message:
         "Evaluate the {wildcards.group} on the {wildcards.part} set"
     shell:
@@ -75,9 +71,6 @@ rule tabulate:  # mAP by iteration, model and estimation
         [f"{RESULTS}/em/iteration-{i}/selected.json" for i in range(LAST + 1)],
     output:
         "results/{experiment}/table.csv",
-    params:
-        cfg=canonical({"members": MEMBERS, "controls": CONTROLS}),
-        code=code("tabulate_results.py"),
     log:
         "results/{experiment}/table.log",
     conda:
@@ -85,6 +78,9 @@ rule tabulate:  # mAP by iteration, model and estimation
     resources:
         mem_mb=500,
         runtime=10,
+    params:
+        cfg=canonical({"members": MEMBERS, "controls": CONTROLS}),
+        code=code("tabulate_results.py"),
     message:
         "Table of mAP by iteration, model and estimation"
     shell:

@@ -9,11 +9,6 @@ rule pretrain:  # line 2, eqs. 15 and 16
     output:
         "results/{experiment}/{untaught}/pretrained.safetensors",
         "results/{experiment}/{untaught}/pretrained.json",
-    params:
-        cfg=lambda wildcards: training_settings(
-            wildcards.untaught, "pretrain", video_loss=CONFIG["training"]["video_loss"]
-        ),
-        code=lambda wildcards: code("pretrain.py", model_file(wildcards.untaught)),
     log:
         "results/{experiment}/{untaught}/pretrain.log",
     conda:
@@ -24,6 +19,11 @@ rule pretrain:  # line 2, eqs. 15 and 16
         mem_mb=2000,
         runtime=1440,
         workers=COMPUTE["loader_workers"],
+    params:
+        cfg=lambda wildcards: training_settings(
+            wildcards.untaught, "pretrain", video_loss=CONFIG["training"]["video_loss"]
+        ),
+        code=lambda wildcards: code("pretrain.py", model_file(wildcards.untaught)),
     message:
         "Pretrain {wildcards.untaught} on video labels (Algorithm 1, line 2)"
     shell:
@@ -40,11 +40,6 @@ rule finetune:  # lines 3 and 9, eq. 17
     output:
         "results/{experiment}/{run}/finetuned.safetensors",
         "results/{experiment}/{run}/finetuned.json",
-    params:
-        cfg=lambda wildcards: training_settings(
-            wildcards.run, "finetune", validation_fraction=DATA["validation_fraction"]
-        ),
-        code=lambda wildcards: code("finetune.py", model_file(wildcards.run)),
     log:
         "results/{experiment}/{run}/finetune.log",
     conda:
@@ -55,6 +50,11 @@ rule finetune:  # lines 3 and 9, eq. 17
         mem_mb=2000,
         runtime=480,
         workers=COMPUTE["loader_workers"],
+    params:
+        cfg=lambda wildcards: training_settings(
+            wildcards.run, "finetune", validation_fraction=DATA["validation_fraction"]
+        ),
+        code=lambda wildcards: code("finetune.py", model_file(wildcards.run)),
     message:
         "Fine-tune {wildcards.run} on human ratings (Algorithm 1, lines 3 and 9)"
     shell:

@@ -7,9 +7,6 @@ rule predict:  # line 12, one job a chunk
         index=f"results/index/{DATA['name']}/test/{{chunk}}.h5",
     output:
         "results/{experiment}/predictions/{chunk}.h5",
-    params:
-        cfg=scoring_settings(),
-        code=code("predict.py", *model_files(ensemble_runs("ensemble"))),
     log:
         "results/{experiment}/predictions/{chunk}.log",
     conda:
@@ -20,6 +17,9 @@ rule predict:  # line 12, one job a chunk
         mem_mb=2000,
         runtime=240,
         workers=COMPUTE["loader_workers"],
+    params:
+        cfg=scoring_settings(),
+        code=code("predict.py", *model_files(ensemble_runs("ensemble"))),
     message:
         "Predict segments of test chunk {wildcards.chunk} with the ensemble (line 12)"
     shell:
@@ -35,9 +35,6 @@ rule submission:  # the best 100,000 segments of each class, as the challenge's 
         predictions=[f"{RESULTS}/predictions/{chunk}.h5" for chunk in CHUNKS["test"]],
     output:
         "results/{experiment}/submission.csv",
-    params:
-        cfg=canonical({"top_segments": CONFIG["evaluation"]["top_segments"]}),
-        code=code("submit.py"),
     log:
         "results/{experiment}/submission.log",
     conda:
@@ -45,6 +42,9 @@ rule submission:  # the best 100,000 segments of each class, as the challenge's 
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        cfg=canonical({"top_segments": CONFIG["evaluation"]["top_segments"]}),
+        code=code("submit.py"),
     message:
         "Write the submission"
     shell:
@@ -60,12 +60,6 @@ rule localisations:  # what occurs when
         vocabulary=VOCABULARY,
     output:
         "results/{experiment}/localisations.csv",
-    params:
-        cfg=canonical(CONFIG["localisation"]),
-        code=code("merge_segments.py"),
-        vocabulary=lambda wildcards, input: (
-            f"--vocabulary {input.vocabulary}" if input.vocabulary else ""
-        ),
     log:
         "results/{experiment}/localisations.log",
     conda:
@@ -73,6 +67,12 @@ rule localisations:  # what occurs when
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        cfg=canonical(CONFIG["localisation"]),
+        code=code("merge_segments.py"),
+        vocabulary=lambda wildcards, input: (
+            f"--vocabulary {input.vocabulary}" if input.vocabulary else ""
+        ),
     message:
         "Merge neighbouring segments: what occurs when"
     shell:

@@ -132,7 +132,7 @@ def test_adding_a_file_moves_no_other_to_another_chunk():
     before, after = chunked(files, 16), chunked([*files, "train9999.tfrecord"], 16)
     moved = [chunk for chunk in after if set(after[chunk]) - set(before.get(chunk, []))]
     assert len(moved) == 1
-    assert sorted(sum(before.values(), [])) == files
+    assert sorted(file for chunk in before.values() for file in chunk) == files
 
 
 def test_the_full_data_set_spreads_evenly_over_its_chunks():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import FEATURES, VIDEOS, video_frames
+from small_records import FEATURES, VIDEOS, video_frames
 
 from segment_em.dataset import Clips, Dequantise, load, shuffled
 from segment_em.frames import FrameReader

@@ -35,7 +35,9 @@ ORDER = [
 
 
 def modules():
-    return sorted(path for path in LIBRARY.rglob("*.py") if path.parent != LIBRARY or path.stem[0] != "_")
+    return sorted(
+        path for path in LIBRARY.rglob("*.py") if path.parent != LIBRARY or path.stem[0] != "_"
+    )
 
 
 def imports(path):

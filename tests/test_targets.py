@@ -1,4 +1,4 @@
-"""Labels of batches, against the records they were written from (conftest.VIDEOS)."""
+"""Labels of batches, against the records they were written from (small_records.VIDEOS)."""
 
 import numpy as np
 import pytest

@@ -97,12 +97,14 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_rate_and_videos(small_index)
     model = fresh_model()
     with torch.no_grad():
         model.classifier.bias[0] = math.nan
-    with pytest.raises(InputError, match=r"loss nan.*epoch 1 at learning rate 0\.05.*videos [abde]"):
+    with pytest.raises(
+        InputError, match=r"loss nan.*epoch 1 at learning rate 0\.05.*videos [abde]"
+    ):
         run(small_index, model=model)
 
 
 def test_the_rated_objective_is_the_mean_over_what_is_rated(small_index):
-    """Reference: eq. 17 as a loop over the ratings of video a, from conftest."""
+    """Reference: eq. 17 as a loop over the ratings of video a, from small_records."""
     clips = Clips(FrameReader(small_index, 25), 5, None, False)
     source = Ratings(small_index, CLASS_IDS, clips.segment_counts(), 5)
     batch = Clips(FrameReader(small_index, 25), 5, source, False)[np.array([0])]

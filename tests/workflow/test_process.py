@@ -1,0 +1,151 @@
+"""The whole process on tiny simulated data: what the contract promises is there, and right."""
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from independent_map import mean_average_precision
+from workflow_runs import snakemake
+
+from segment_em.checkpoint import load_weights
+from segment_em.dataset import Clips
+from segment_em.frames import FrameReader
+from segment_em.index import read_class_list, read_index
+from segment_em.predictions import read_predictions
+from segment_em.stages import dequantiser
+
+pytestmark = pytest.mark.slow
+
+LAST_ITERATION = [
+    "transformer_early@video_prior",
+    "transformer_late@label_corrected",
+    "nextvlad@label_corrected",
+    "bigru@label_corrected",
+]
+
+
+@pytest.fixture
+def results(tiny_run):
+    return tiny_run / "results/tiny"
+
+
+@pytest.fixture
+def table(results):
+    return pd.read_csv(results / "table.csv")
+
+
+def chunks(tiny_run, split):
+    return sorted((tiny_run / "results/index/tiny" / split).glob("*.h5"))
+
+
+def test_the_table_has_a_row_for_each_stage_of_each_model_and_for_each_ensemble(table):
+    assert list(table) == [
+        *("kind", "iteration", "model", "estimation", "stage"),
+        *("validation_map", "validation_map_sd", "test_map", "selected"),
+    ]
+    counts = table.groupby("kind").size().to_dict()
+    assert counts == {"member": 2 * (1 + 2 + 4), "ensemble": 1, "control": 8, "control_ensemble": 1}
+    assert table[["validation_map", "test_map"]].notna().all(axis=None)
+
+
+def test_test_map_equals_what_an_independent_script_makes_of_the_submission(
+    tiny_run, results, table, tmp_path
+):
+    index = read_index(chunks(tiny_run, "test"))
+    known = set(read_class_list(tiny_run / "results/data/tiny/segment_label_ids.csv").tolist())
+    video = np.repeat(index.video_ids, np.diff(index.ratings.indptr))
+    with open(tmp_path / "ratings.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video_id", "start", "class", "score"])
+        columns = (index.ratings.start_second, index.ratings.class_id, index.ratings.positive)
+        for row in zip(video, *columns, strict=True):
+            if int(row[2]) in known:
+                writer.writerow([row[0], int(row[1]), int(row[2]), int(row[3])])
+    found = mean_average_precision(results / "submission.csv", tmp_path / "ratings.csv")
+    stated = table.loc[table["kind"] == "ensemble", "test_map"].item()
+    assert found == pytest.approx(stated, abs=1e-6)
+
+
+def test_every_member_has_its_weights_with_a_json_beside_them(results):
+    for member in LAST_ITERATION:
+        for stage in ("pretrained", "finetuned"):
+            path = results / "em/iteration-2" / member / f"{stage}.safetensors"
+            load_weights(path)
+            head = json.loads(path.with_suffix(".json").read_text())
+            assert head["stamp"]["final_loss"] == head["stamp"]["epoch_losses"][-1]
+            assert set(head["circumstances"]["versions"]) == {"torch", "numpy", "h5py"}
+
+
+def test_the_selected_model_is_the_best_of_all_so_far(results):
+    seen = []
+    for i in range(3):
+        report = json.loads((results / f"em/iteration-{i}/selected.json").read_text())
+        for path in (results / f"em/iteration-{i}").glob("*/validation.json"):
+            seen.append(json.loads(path.read_text())["results"]["finetuned"]["map"])
+        assert report["selected"]["validation_map"] == max(seen)
+        chosen = results.parent.parent / report["selected"]["weights"]
+        copy = results / f"em/iteration-{i}/selected.safetensors"
+        assert copy.read_bytes() == chosen.read_bytes()
+
+
+def test_predictions_are_the_mean_of_the_members(tiny_run, results):
+    """Reference: each member's scores of one chunk by a plain forward pass, video by video."""
+    path = next((results / "predictions").glob("*.h5"))
+    predictions = read_predictions(path)
+    index = read_index([tiny_run / "results/index/tiny/test" / path.name])
+    # Paths in the index are relative to where the workflow ran.
+    index.files[:] = [str(tiny_run / file) for file in index.files]
+    clips = Clips(FrameReader(index, 60), 5, None, False)
+    models = [
+        load_weights(results / "em/iteration-2" / member / "finetuned.safetensors")[0].eval()
+        for member in LAST_ITERATION
+    ]
+    with torch.inference_mode():
+        for row in range(min(5, len(index))):
+            batch = clips[np.array([row])]
+            features = dequantiser(index)(batch)
+            scores = [torch.sigmoid(model(features, batch.mask))[0].numpy() for model in models]
+            first, stop = predictions.video_indptr[row : row + 2]
+            np.testing.assert_allclose(
+                predictions.scores[first:stop], np.mean(scores, axis=0), atol=1e-5
+            )
+
+
+def test_localisations_name_their_classes_and_stay_within_their_videos(tiny_run, results):
+    found = pd.read_csv(results / "localisations.csv")
+    assert list(found) == ["video_id", "start", "end", "class", "name", "score"]
+    assert len(found)
+    index = read_index(chunks(tiny_run, "test"))
+    frames = dict(zip(index.video_ids, index.modalities["rgb"].frames, strict=True))
+    assert (found["end"] <= found["video_id"].map(frames)).all()
+    assert (found["start"] < found["end"]).all()
+    assert (found["score"] >= 0.5).all()
+    assert found["name"].notna().all()
+
+
+def test_nothing_runs_again_when_nothing_changed(tiny_run):
+    assert "Nothing to be done" in snakemake(tiny_run, "--dry-run").stdout
+
+
+def test_another_threshold_repeats_no_inference(tiny_run):
+    plan = snakemake(tiny_run, "--dry-run", "--config", "em={threshold: {share: 0.5}}").stdout
+    jobs = plan.split("Job stats:")[1]
+    assert "threshold" in jobs
+    assert "index" not in jobs.split("Reasons")[0]
+    # Iteration 1's E-step stands; iteration 2's has a new teacher.
+    assert "E-step 1: F predicts" not in plan
+
+
+def test_the_same_seed_gives_the_same_bytes(tiny_run, tmp_path):
+    done = snakemake(tmp_path)
+    assert done.returncode == 0, done.stdout[-4000:]
+    compared = 0
+    for pattern in ("table.csv", "submission.csv", "localisations.csv", "em/**/*.safetensors"):
+        for path in (tiny_run / "results/tiny").glob(pattern):
+            twin = tmp_path / path.relative_to(tiny_run)
+            assert twin.read_bytes() == path.read_bytes(), path
+            compared += 1
+    assert compared == 3 + 2 * 7 + 3
