@@ -1,0 +1,47 @@
+"""What the process is expected to do on the simulation, held against tables of test mAP."""
+
+import sys
+
+import pandas as pd
+
+KEYS = ["kind", "iteration", "model", "estimation", "stage"]
+# Table 1 of the paper: .803 of the ensemble less .715 of the logistic model.
+PAPERS_GAIN = 0.088
+
+
+def expectations(table: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """{statement: (difference of test mAP, what it has to reach)} for one table."""
+    score = table.set_index(KEYS)["test_map"]
+    finetuned = table[(table["kind"] == "member") & (table["stage"] == "finetuned")]
+    best = finetuned.groupby("iteration")["test_map"].max()
+    last = finetuned[finetuned["iteration"] == best.index.max()]
+    ensemble = table.loc[table["kind"] == "ensemble", "test_map"].item()
+    controls = table.loc[table["kind"] == "control_ensemble", "test_map"].item()
+    video_labels = score[("member", 0, "logistic", "video_labels", "pretrained")]
+    found = {
+        f"best of iteration {i} above iteration {i - 1}": (best[i] - best[i - 1], 0.0)
+        for i in best.index[1:]
+    }
+    found["ensemble at least its best member"] = (ensemble - last["test_map"].max(), 0.0)
+    found["ensemble above logistic on video labels"] = (ensemble - video_labels, PAPERS_GAIN)
+    found["ensemble above the controls' ensemble"] = (ensemble - controls, 0.0)
+    for row in last.itertuples():
+        control = score[("control", float("nan"), row.model, "video_labels", "finetuned")]
+        found[f"{row.model} above its control"] = (row.test_map - control, 0.0)
+    return found
+
+
+def report(tables: list[pd.DataFrame]) -> bool:
+    """Print each expectation with its mean over the tables; True if all are met."""
+    rows = [expectations(table) for table in tables]
+    met = True
+    for statement, (_, wanted) in rows[0].items():
+        mean = sum(row[statement][0] for row in rows) / len(rows)
+        met &= mean >= wanted
+        mark = "yes" if mean >= wanted else "NO"
+        print(f"{mark:>3}  {statement}: {mean:+.3f} (at least {wanted:+.3f})")
+    return met
+
+
+if __name__ == "__main__":
+    sys.exit(0 if report([pd.read_csv(path) for path in sys.argv[1:]]) else 1)
