@@ -1,0 +1,187 @@
+"""The simulated records have the statistics that their settings and the public figures state."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from segment_em import simulation
+from segment_em.errors import InputError
+from segment_em.index import build_index, read_class_list, read_vocabulary
+
+ROOT = Path(__file__).parent.parent
+FEATURES = {"rgb": 32, "audio": 8}
+
+
+def settings(**changes):
+    entries = yaml.safe_load((ROOT / "config.yaml").read_text())["data"]["simulation"]
+    del entries["files"]
+    return simulation.Settings(features=FEATURES, **entries | changes)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Folder with all splits at the demo's number of videos, with small features."""
+    folder = tmp_path_factory.mktemp("simulated")
+    for split in simulation.SPLITS:
+        paths = [folder / f"{split}-{n}.tfrecord" for n in range(2)]
+        simulation.write_split(settings(), split, paths, folder / f"{split}.npz")
+    simulation.write_vocabulary(settings(), folder / "vocabulary.csv", folder / "classes.csv")
+    return folder
+
+
+def index(folder, split):
+    return build_index(sorted(folder.glob(f"{split}-*.tfrecord")), FEATURES, 5)
+
+
+def truth_of(folder, split):
+    """{video id: [(class, start, end)]}"""
+    truth = np.load(folder / f"{split}.npz")
+    columns = (truth["class_id"], truth["start_frame"], truth["end_frame"])
+    entries = list(zip(*(column.tolist() for column in columns), strict=True))
+    bounds = truth["indptr"].tolist()
+    return {
+        str(name): entries[first:stop]
+        for name, first, stop in zip(truth["video_ids"], bounds, bounds[1:], strict=False)
+    }
+
+
+def test_a_video_has_three_labels_on_average(written):
+    labels = index(written, "train").labels
+    assert np.diff(labels.indptr).mean() == pytest.approx(3.0, abs=0.25)
+
+
+def test_some_labels_are_missing_and_some_are_wrong_as_set(written):
+    train = index(written, "train")
+    truth = truth_of(written, "train")
+    missing = wrong = true = given = 0
+    for row, name in enumerate(train.video_ids):
+        labelled = set(train.labels.indices[slice(*train.labels.indptr[row : row + 2])].tolist())
+        occurring = {entry[0] for entry in truth[name]}
+        missing += len(occurring - labelled)
+        wrong += len(labelled - occurring)
+        true += len(occurring)
+        given += len(labelled)
+    assert missing / true == pytest.approx(settings().missing_labels, abs=0.05)
+    assert wrong / given == pytest.approx(settings().wrong_labels, abs=0.05)
+
+
+@pytest.mark.parametrize("split", ["segments", "test"])
+def test_a_bit_more_than_half_of_the_ratings_are_positive(written, split):
+    ratings = index(written, split).ratings
+    assert ratings.positive.mean() == pytest.approx(0.557, abs=0.03)
+
+
+def test_a_rated_video_has_about_five_ratings(written):
+    ratings = index(written, "segments").ratings
+    assert 4.5 < np.diff(ratings.indptr).mean() < 6.5
+
+
+def test_the_training_set_is_not_rated_and_the_test_set_not_labelled(written):
+    assert index(written, "train").ratings.indptr[-1] == 0
+    assert index(written, "test").labels.indptr[-1] == 0
+
+
+def test_raters_agree_with_the_truth_up_to_their_error(written):
+    rated, truth = index(written, "test"), truth_of(written, "test")
+    agreed = total = 0
+    frames = rated.modalities["rgb"].frames
+    for row, name in enumerate(rated.video_ids):
+        for n in range(*rated.ratings.indptr[row : row + 2]):
+            start = int(rated.ratings.start_second[n])
+            stop = min(start + 5, int(frames[row]))
+            if start >= stop:
+                continue  # past the end
+            seconds = sum(
+                max(0, min(stop, e) - max(start, s))
+                for c, s, e in truth[name]
+                if c == rated.ratings.class_id[n]
+            )
+            agreed += (2 * seconds >= stop - start) == bool(rated.ratings.positive[n])
+            total += 1
+    assert agreed / total == pytest.approx(1 - settings().rater_error, abs=0.015)
+
+
+def test_popular_classes_have_smaller_ids_and_more_videos(written):
+    labels = index(written, "train").labels.indices
+    ids = sorted(read_vocabulary(written / "vocabulary.csv"))
+    counts = np.array([np.count_nonzero(labels == i) for i in ids])
+    third = len(ids) // 3
+    assert counts[:third].mean() > 1.5 * counts[-third:].mean()
+
+
+def test_the_class_list_is_unsorted_and_part_of_the_vocabulary(written):
+    lines = (written / "classes.csv").read_text().split()
+    assert lines[0] == "Index"
+    assert lines[1:] != sorted(lines[1:], key=int)
+    listed = read_class_list(written / "classes.csv")
+    assert len(listed) == settings().segment_classes
+    assert set(listed.tolist()) <= read_vocabulary(written / "vocabulary.csv").keys()
+
+
+def test_every_file_is_the_same_when_written_again(written, tmp_path):
+    paths = [tmp_path / f"test-{n}.tfrecord" for n in range(2)]
+    simulation.write_split(settings(), "test", paths, tmp_path / "test.npz")
+    for path in paths:
+        assert path.read_bytes() == (written / path.name).read_bytes()
+    assert (tmp_path / "test.npz").read_bytes() == (written / "test.npz").read_bytes()
+
+
+def test_another_seed_gives_other_videos(tmp_path):
+    worlds = [simulation.World(settings(seed=seed)) for seed in (0, 1)]
+    videos = [simulation.simulate_video(world, "train", 0) for world in worlds]
+    assert videos[0].frames["rgb"].tobytes() != videos[1].frames["rgb"].tobytes()
+
+
+def test_look_alikes_have_the_same_looks_and_different_topics():
+    world = simulation.World(settings())
+    pairs = [(k, int(twin)) for k, twin in enumerate(world.twin) if twin > k]
+    assert len(pairs) == settings().look_alike_pairs
+    for first, second in pairs:
+        assert world.topic[first] != world.topic[second]
+        for appearance in world.appearances.values():
+            looks = appearance.prototypes
+            np.testing.assert_array_equal(looks[first], looks[second])
+
+
+def test_a_look_alike_never_shares_a_scene():
+    world = simulation.World(settings())
+    alike = set(world.class_ids[world.twin >= 0].tolist())
+    for number in range(60):
+        video = simulation.simulate_video(world, "train", number)
+        shown = np.zeros(len(video.frames["rgb"]), int)
+        lonely = np.zeros_like(shown, dtype=bool)
+        entries = zip(video.class_id, video.start_frame, video.end_frame, strict=True)
+        for class_id, start, end in entries:
+            shown[start:end] += 1
+            lonely[start:end] |= int(class_id) in alike
+        assert (shown[lonely] == 1).all()
+
+
+def test_stored_bytes_spread_as_the_real_vectors_do():
+    """Reference: the spectrum that was measured on the 5,771 real vectors of the collage."""
+    entries = settings()
+    world = simulation.World(dataclasses.replace(entries, features={"rgb": 1024, "audio": 128}))
+    frames = np.concatenate(
+        [simulation.simulate_video(world, "train", n).frames["rgb"] for n in range(80)]
+    )
+    values = frames * (4 / 255) + 4 / 512 - 2
+    spectrum = simulation.SPECTRA["rgb"]
+    expected = spectrum.level * (np.arange(1024) + spectrum.shift) ** -spectrum.decay
+    assert values.std(axis=0)[100:].mean() == pytest.approx(expected[100:].mean(), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"segment_classes": 70}, "segment_classes <= vocabulary_classes"),
+        ({"look_alike_pairs": 30}, "half of the segment_classes"),
+        ({"frames": {"mean": 5, "minimum": 10, "maximum": 20}}, "frames needs"),
+        ({"rater_error": 0.6}, "out of reach"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        settings(**change)
