@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Single-threaded jobs side by side beat one job with many threads at these sizes.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 
-.PHONY: demo demo-seeds demo-faithful collage test lint lock clean
+.PHONY: demo demo-seeds demo-faithful collage collage-small test lint lock clean
 
 demo: $(BIN)/installed
 	$(RUN)
@@ -26,6 +26,10 @@ collage: $(BIN)/installed data/yt8m-collage
 	$(RUN) --configfile configs/collage.yaml
 	@cat results/collage/table.log
 
+collage-small: $(BIN)/installed data/yt8m-collage
+	$(RUN) --configfile configs/collage.yaml configs/collage-small.yaml
+	@cat results/collage-small/table.log
+
 data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false
 
@@ -43,7 +47,7 @@ lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet --requirement requirements.in
 	echo "# Every package of the environment, made from requirements.in by: make lock" > $@.tmp
-	# Without the suffix of a build (+cpu), so that each platform takes its own.
+	@# Without the suffix of a build (+cpu), so that each platform takes its own.
 	.venv-lock/bin/pip freeze | sed 's/+[a-z0-9]*$$//' >> $@.tmp
 	mv $@.tmp requirements.lock && rm -rf .venv-lock
 

@@ -31,17 +31,14 @@ def expectations(table: pd.DataFrame) -> dict[str, tuple[float, float]]:
     return found
 
 
-def report(tables: list[pd.DataFrame]) -> bool:
-    """Print each expectation with its mean over the tables; True if all are met."""
+def report(tables: list[pd.DataFrame]) -> None:
+    """Print each expectation with its mean over the tables, and whether it is met."""
     rows = [expectations(table) for table in tables]
-    met = True
     for statement, (_, wanted) in rows[0].items():
         mean = sum(row[statement][0] for row in rows) / len(rows)
-        met &= mean >= wanted
         mark = "yes" if mean >= wanted else "NO"
         print(f"{mark:>3}  {statement}: {mean:+.3f} (at least {wanted:+.3f})")
-    return met
 
 
 if __name__ == "__main__":
-    sys.exit(0 if report([pd.read_csv(path) for path in sys.argv[1:]]) else 1)
+    report([pd.read_csv(path) for path in sys.argv[1:]])

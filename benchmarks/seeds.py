@@ -45,7 +45,7 @@ def run(name: str, seed: int, args: argparse.Namespace) -> pd.DataFrame:
 
 def averaged(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Mean and standard deviation of each row over the seeds, in the order of the first table."""
-    joined = pd.concat(tables).fillna({key: "" for key in KEYS})
+    joined = pd.concat(tables).fillna(dict.fromkeys(KEYS, ""))
     scores = joined.groupby(KEYS, sort=False)[["validation_map", "test_map"]].agg(["mean", "std"])
     scores.columns = ["_".join(column) for column in scores.columns]
     return scores.reset_index()

@@ -13,12 +13,13 @@ rule simulate_vocabulary:
         mem_mb=500,
         runtime=10,
     params:
+        script=f"{SCRIPTS}/simulate_vocabulary.py",
         cfg=simulation_settings(),
         code=code("simulate_vocabulary.py"),
     message:
         "Simulate YouTube-8M: the vocabulary"
     shell:
-        "python {SCRIPTS:q}/simulate_vocabulary.py --config {params.cfg:q}"
+        "python {params.script:q} --config {params.cfg:q}"
         " --vocabulary {output.vocabulary:q} --segment-classes {output.segment_classes:q}"
         " 2>&1 | tee {log:q}"
 
@@ -40,13 +41,14 @@ for split in SPLITS if SIMULATED else []:
             mem_mb=1000,
             runtime=60,
         params:
+            script=f"{SCRIPTS}/simulate.py",
             cfg=simulation_settings(),
             code=code("simulate.py"),
             split=split,
         message:
             "Simulate YouTube-8M: {params.split} records"
         shell:
-            "python {SCRIPTS:q}/simulate.py --config {params.cfg:q} --split {params.split}"
+            "python {params.script:q} --config {params.cfg:q} --split {params.split}"
             " --records {output.records:q} --truth {output.truth:q} 2>&1 | tee {log:q}"
 
 
@@ -63,10 +65,11 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
         mem_mb=2000,
         runtime=60,
     params:
+        script=f"{SCRIPTS}/index_records.py",
         cfg=canonical({"features": features_of(CONFIG), "segment_frames": DATA["segment_frames"]}),
         code=code("index_records.py"),
     message:
         "Index {wildcards.split} records, chunk {wildcards.chunk}"
     shell:
-        "python {SCRIPTS:q}/index_records.py --config {params.cfg:q}"
+        "python {params.script:q} --config {params.cfg:q}"
         " --records {input:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -17,14 +17,16 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         mem_mb=2000,
         runtime=480,
         workers=COMPUTE["loader_workers"],
+        videos=COMPUTE["inference_videos"],
     params:
+        script=f"{SCRIPTS}/estimate.py",
         cfg=scoring_settings(**EM["keep"]),
         code=lambda wildcards: code("estimate.py", *teacher_files(wildcards)),
     message:
         "E-step {wildcards.i}: F predicts segment labels of chunk {wildcards.chunk} (lines 5-6)"
     shell:
-        "python {SCRIPTS:q}/estimate.py --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --videos {COMPUTE[inference_videos]}"
+        "python {params.script:q} --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
         " --teacher {input.teacher:q} --index {input.index:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
@@ -41,6 +43,7 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
         mem_mb=2000,
         runtime=60,
     params:
+        script=f"{SCRIPTS}/label_set.py",
         cfg=lambda wildcards: canonical(
             {"threshold": threshold_of(CONFIG), "estimation": wildcards.estimation}
         ),
@@ -52,7 +55,7 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
     message:
         "E-step {wildcards.i}: threshold the scores, {wildcards.estimation} (eqs. 18-19)"
     shell:
-        "python {SCRIPTS:q}/label_set.py --config {params.cfg:q}"
+        "python {params.script:q} --config {params.cfg:q}"
         " --pseudo-labels {input:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
@@ -62,8 +65,8 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         pseudo_labels=pseudo_labels,
         label_set="results/{experiment}/em/iteration-{i}/label_sets/{estimation}.csv",
     output:
-        "results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.safetensors",
-        "results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.json",
+        weights="results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.safetensors",
+        how="results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.json",
     log:
         "results/{experiment}/em/iteration-{i}/{model}@{estimation}/maximise.log",
     conda:
@@ -75,6 +78,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         runtime=1440,
         workers=COMPUTE["loader_workers"],
     params:
+        script=f"{SCRIPTS}/maximise.py",
         cfg=lambda wildcards: training_settings(
             "em/iteration-{i}/{model}@{estimation}".format(**wildcards),
             "m_step",
@@ -86,10 +90,10 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
     message:
         "M-step {wildcards.i}: train {wildcards.model} on {wildcards.estimation} (lines 7-8)"
     shell:
-        "python {SCRIPTS:q}/maximise.py --config {params.cfg:q}"
+        "python {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers}"
         " --index {input.index:q} --pseudo-labels {input.pseudo_labels:q}"
-        " --label-set {input.label_set:q} --out {output[0]:q} 2>&1 | tee {log:q}"
+        " --label-set {input.label_set:q} --out {output.weights:q} 2>&1 | tee {log:q}"
 
 
 rule validate:  # line 10: both stages of a model on the ratings held out
@@ -109,14 +113,16 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         mem_mb=2000,
         runtime=240,
         workers=COMPUTE["loader_workers"],
+        videos=COMPUTE["inference_videos"],
     params:
+        script=f"{SCRIPTS}/evaluate.py",
         cfg=evaluation_settings(validation_fraction=DATA["validation_fraction"]),
         code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
     message:
         "Validate {wildcards.run} (Algorithm 1, line 10)"
     shell:
-        "python {SCRIPTS:q}/evaluate.py --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --videos {COMPUTE[inference_videos]}"
+        "python {params.script:q} --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
         " --scorer finetuned {input.finetuned:q} --out {output:q} 2>&1 | tee {log:q}"
 
@@ -128,8 +134,8 @@ rule select:  # line 10: F <- the best on the validation ratings
         previous=previous_selection,
         previous_weights=selected("selected.safetensors", back=1),
     output:
-        "results/{experiment}/em/iteration-{i}/selected.json",
-        "results/{experiment}/em/iteration-{i}/selected.safetensors",
+        report="results/{experiment}/em/iteration-{i}/selected.json",
+        weights="results/{experiment}/em/iteration-{i}/selected.safetensors",
     log:
         "results/{experiment}/em/iteration-{i}/selected.log",
     conda:
@@ -138,6 +144,7 @@ rule select:  # line 10: F <- the best on the validation ratings
         mem_mb=500,
         runtime=10,
     params:
+        script=f"{SCRIPTS}/select_model.py",
         cfg=lambda wildcards: canonical(
             {"stages": ["finetuned"] if int(wildcards.i) else [EM["initial_stage"]]}
         ),
@@ -146,6 +153,6 @@ rule select:  # line 10: F <- the best on the validation ratings
     message:
         "Select F of iteration {wildcards.i} by validation mAP (Algorithm 1, line 10)"
     shell:
-        "python {SCRIPTS:q}/select_model.py --config {params.cfg:q}"
-        " --validation {input.validation:q} {params.previous} --out {output[0]:q}"
+        "python {params.script:q} --config {params.cfg:q}"
+        " --validation {input.validation:q} {params.previous} --out {output.report:q}"
         " 2>&1 | tee {log:q}"

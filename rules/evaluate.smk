@@ -18,14 +18,16 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         mem_mb=2000,
         runtime=480,
         workers=COMPUTE["loader_workers"],
+        videos=COMPUTE["inference_videos"],
     params:
+        script=f"{SCRIPTS}/evaluate.py",
         cfg=evaluation_settings(),
         code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
     message:
         "Test {wildcards.run}"
     shell:
-        "python {SCRIPTS:q}/evaluate.py --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --videos {COMPUTE[inference_videos]}"
+        "python {params.script:q} --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
         " --scorer finetuned {input.finetuned:q} --out {output:q} 2>&1 | tee {log:q}"
 
@@ -48,7 +50,9 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
         mem_mb=2000,
         runtime=480,
         workers=COMPUTE["loader_workers"],
+        videos=COMPUTE["inference_videos"],
     params:
+        script=f"{SCRIPTS}/evaluate.py",
         cfg=lambda wildcards: (
             evaluation_settings(validation_fraction=DATA["validation_fraction"])
             if wildcards.part == "validation"
@@ -58,8 +62,8 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
     message:
         "Evaluate the {wildcards.group} on the {wildcards.part} set"
     shell:
-        "python {SCRIPTS:q}/evaluate.py --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --videos {COMPUTE[inference_videos]}"
+        "python {params.script:q} --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
         " --index {input.index:q} --scorer ensemble {input.weights:q} --out {output:q}"
         " 2>&1 | tee {log:q}"
 
@@ -79,10 +83,11 @@ rule tabulate:  # mAP by iteration, model and estimation
         mem_mb=500,
         runtime=10,
     params:
+        script=f"{SCRIPTS}/tabulate_results.py",
         cfg=canonical({"members": MEMBERS, "controls": CONTROLS}),
         code=code("tabulate_results.py"),
     message:
         "Table of mAP by iteration, model and estimation"
     shell:
-        "python {SCRIPTS:q}/tabulate_results.py --config {params.cfg:q}"
+        "python {params.script:q} --config {params.cfg:q}"
         " --experiment results/{wildcards.experiment} --out {output:q} 2>&1 | tee {log:q}"

@@ -7,8 +7,8 @@ rule pretrain:  # line 2, eqs. 15 and 16
         index=index("train"),
         classes=CLASS_LIST,
     output:
-        "results/{experiment}/{untaught}/pretrained.safetensors",
-        "results/{experiment}/{untaught}/pretrained.json",
+        weights="results/{experiment}/{untaught}/pretrained.safetensors",
+        how="results/{experiment}/{untaught}/pretrained.json",
     log:
         "results/{experiment}/{untaught}/pretrain.log",
     conda:
@@ -20,6 +20,7 @@ rule pretrain:  # line 2, eqs. 15 and 16
         runtime=1440,
         workers=COMPUTE["loader_workers"],
     params:
+        script=f"{SCRIPTS}/pretrain.py",
         cfg=lambda wildcards: training_settings(
             wildcards.untaught, "pretrain", video_loss=CONFIG["training"]["video_loss"]
         ),
@@ -27,9 +28,9 @@ rule pretrain:  # line 2, eqs. 15 and 16
     message:
         "Pretrain {wildcards.untaught} on video labels (Algorithm 1, line 2)"
     shell:
-        "python {SCRIPTS:q}/pretrain.py --config {params.cfg:q}"
+        "python {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers}"
-        " --index {input.index:q} --classes {input.classes:q} --out {output[0]:q}"
+        " --index {input.index:q} --classes {input.classes:q} --out {output.weights:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -38,8 +39,8 @@ rule finetune:  # lines 3 and 9, eq. 17
         index=index("segments"),
         weights="results/{experiment}/{run}/pretrained.safetensors",
     output:
-        "results/{experiment}/{run}/finetuned.safetensors",
-        "results/{experiment}/{run}/finetuned.json",
+        weights="results/{experiment}/{run}/finetuned.safetensors",
+        how="results/{experiment}/{run}/finetuned.json",
     log:
         "results/{experiment}/{run}/finetune.log",
     conda:
@@ -51,6 +52,7 @@ rule finetune:  # lines 3 and 9, eq. 17
         runtime=480,
         workers=COMPUTE["loader_workers"],
     params:
+        script=f"{SCRIPTS}/finetune.py",
         cfg=lambda wildcards: training_settings(
             wildcards.run, "finetune", validation_fraction=DATA["validation_fraction"]
         ),
@@ -58,7 +60,7 @@ rule finetune:  # lines 3 and 9, eq. 17
     message:
         "Fine-tune {wildcards.run} on human ratings (Algorithm 1, lines 3 and 9)"
     shell:
-        "python {SCRIPTS:q}/finetune.py --config {params.cfg:q}"
+        "python {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers}"
-        " --index {input.index:q} --weights {input.weights:q} --out {output[0]:q}"
+        " --index {input.index:q} --weights {input.weights:q} --out {output.weights:q}"
         " 2>&1 | tee {log:q}"

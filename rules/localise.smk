@@ -17,14 +17,16 @@ rule predict:  # line 12, one job a chunk
         mem_mb=2000,
         runtime=240,
         workers=COMPUTE["loader_workers"],
+        videos=COMPUTE["inference_videos"],
     params:
+        script=f"{SCRIPTS}/predict.py",
         cfg=scoring_settings(),
         code=code("predict.py", *model_files(ensemble_runs("ensemble"))),
     message:
         "Predict segments of test chunk {wildcards.chunk} with the ensemble (line 12)"
     shell:
-        "python {SCRIPTS:q}/predict.py --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --videos {COMPUTE[inference_videos]}"
+        "python {params.script:q} --config {params.cfg:q}"
+        " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
         " --weights {input.weights:q} --index {input.index:q} --out {output:q}"
         " 2>&1 | tee {log:q}"
 
@@ -43,12 +45,13 @@ rule submission:  # the best 100,000 segments of each class, as the challenge's 
         mem_mb=2000,
         runtime=60,
     params:
+        script=f"{SCRIPTS}/submit.py",
         cfg=canonical({"top_segments": CONFIG["evaluation"]["top_segments"]}),
         code=code("submit.py"),
     message:
         "Write the submission"
     shell:
-        "python {SCRIPTS:q}/submit.py --config {params.cfg:q}"
+        "python {params.script:q} --config {params.cfg:q}"
         " --index {input.index:q} --predictions {input.predictions:q} --out {output:q}"
         " 2>&1 | tee {log:q}"
 
@@ -68,6 +71,7 @@ rule localisations:  # what occurs when
         mem_mb=2000,
         runtime=60,
     params:
+        script=f"{SCRIPTS}/merge_segments.py",
         cfg=canonical(CONFIG["localisation"]),
         code=code("merge_segments.py"),
         vocabulary=lambda wildcards, input: (
@@ -76,6 +80,6 @@ rule localisations:  # what occurs when
     message:
         "Merge neighbouring segments: what occurs when"
     shell:
-        "python {SCRIPTS:q}/merge_segments.py --config {params.cfg:q}"
+        "python {params.script:q} --config {params.cfg:q}"
         " --index {input.index:q} --predictions {input.predictions:q} {params.vocabulary}"
         " --out {output:q} 2>&1 | tee {log:q}"

@@ -122,7 +122,7 @@ def test_localisations_name_their_classes_and_stay_within_their_videos(tiny_run,
     frames = dict(zip(index.video_ids, index.modalities["rgb"].frames, strict=True))
     assert (found["end"] <= found["video_id"].map(frames)).all()
     assert (found["start"] < found["end"]).all()
-    assert (found["score"] >= 0.5).all()
+    assert (found["score"] >= 0.05).all()
     assert found["name"].notna().all()
 
 
