@@ -160,6 +160,76 @@ def test_a_look_alike_never_shares_a_scene():
         assert (shown[lonely] == 1).all()
 
 
+def area_under_curve(values, positive):
+    """Train ridge regression on every other row; return its area under the curve on the rest."""
+    train = np.arange(len(values)) % 2 == 0
+    centred = values - values[train].mean(axis=0)
+    kernel = centred @ centred[train].T
+    ridge = np.trace(kernel[train]) / train.sum() * np.eye(train.sum())
+    scores = kernel @ np.linalg.solve(kernel[train] + ridge, 2.0 * positive[train] - 1)
+    above, below = scores[~train & positive], scores[~train & ~positive]
+    return (above[:, None] > below).mean()
+
+
+def own_and_other_frames(video, class_id):
+    """Mean of up to five frames that show the class, and of all that do not; None if too few."""
+    count = min(len(frames) for frames in video.frames.values())
+    shown = np.zeros(count, bool)
+    for found, start, end in zip(video.class_id, video.start_frame, video.end_frame, strict=True):
+        shown[start:end] |= found == class_id
+    if shown.sum() < 5 or (~shown).sum() < 5:
+        return None
+    frames = np.concatenate([part[:count] for part in video.frames.values()], axis=1)
+    return frames[shown][:5].mean(axis=0), frames[~shown].mean(axis=0)
+
+
+def test_only_the_rest_of_the_video_tells_look_alikes_apart():
+    world = simulation.World(settings())
+    videos = [simulation.simulate_video(world, "train", n) for n in range(1600)]
+    blind, seeing = [], []
+    for first in np.flatnonzero(world.twin > np.arange(len(world.twin))):
+        pair = world.class_ids[[first, world.twin[first]]]
+        named = [(v, c) for v in videos for c in pair if c in v.class_id]
+        means = [(own_and_other_frames(v, c), c == pair[0]) for v, c in named]
+        kept = [(*mean, label) for mean, label in means if mean is not None]
+        own, other, label = (np.array(column) for column in zip(*kept, strict=True))
+        blind.append(area_under_curve(own, label))
+        seeing.append(area_under_curve(other, label))
+    assert np.mean(blind) == pytest.approx(0.5, abs=0.1)
+    assert np.mean(seeing) > 0.75
+
+
+def test_five_frames_of_a_segment_do_not_average_their_variation_away():
+    world = simulation.World(settings())
+    frames, segments = [], []
+    for number in range(100):
+        values = simulation.simulate_video(world, "train", number).frames["rgb"].astype(float)
+        values = values[: len(values) // 5 * 5]
+        frames.append(values)
+        segments.append(values.reshape(-1, 5, values.shape[1]).mean(axis=1))
+    left = np.concatenate(segments).var(axis=0).sum() / np.concatenate(frames).var(axis=0).sum()
+    assert left > 0.5  # independent frames would leave a fifth
+
+
+def test_a_video_can_be_drawn_again_alone_whatever_the_files(written, tmp_path):
+    video = simulation.simulate_video(simulation.World(settings()), "train", 1234)
+    truth = np.load(written / "train.npz")
+    assert truth["video_ids"][1234] == video.id
+    row = slice(*truth["indptr"][1234:1236])
+    np.testing.assert_array_equal(truth["start_frame"][row], video.start_frame)
+    few = settings(videos={"train": 3, "segments": 1, "test": 1})
+    for files in (1, 3):
+        paths = [tmp_path / f"{files}-{n}.tfrecord" for n in range(files)]
+        simulation.write_split(few, "train", paths, tmp_path / f"{files}.npz")
+    one, three = (sorted(tmp_path.glob(f"{files}-*.tfrecord")) for files in (1, 3))
+    assert one[0].read_bytes() == b"".join(path.read_bytes() for path in three)
+
+
+def test_ids_differ_over_all_videos_of_all_splits(written):
+    ids = [str(name) for split in simulation.SPLITS for name in index(written, split).video_ids]
+    assert len(set(ids)) == len(ids) == sum(settings().videos.values())
+
+
 def test_stored_bytes_spread_as_the_real_vectors_do():
     """Reference: the spectrum that was measured on the 5,771 real vectors of the collage."""
     entries = settings()
