@@ -9,11 +9,9 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 
 demo: $(BIN)/installed
 	$(RUN)
-	@cat results/demo/table.log
 
 demo-faithful: $(BIN)/installed
 	$(RUN) --configfile configs/demo-faithful.yaml
-	@cat results/demo-faithful/table.log
 
 # Seeds 0, 1, 2 of simulation and training together; writes results/seeds/*.csv.
 demo-seeds: $(BIN)/installed
@@ -24,11 +22,9 @@ demo-seeds: $(BIN)/installed
 
 collage: $(BIN)/installed data/yt8m-collage
 	$(RUN) --configfile configs/collage.yaml
-	@cat results/collage/table.log
 
 collage-small: $(BIN)/installed data/yt8m-collage
 	$(RUN) --configfile configs/collage.yaml configs/collage-small.yaml
-	@cat results/collage-small/table.log
 
 data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false

@@ -21,3 +21,7 @@ rule all:
         f"{RESULTS}/localisations.csv",
     message:
         f"Finished: the table is in {RESULTS}/table.csv"
+
+
+onsuccess:
+    shell(f"cat {RESULTS}/table.log")
