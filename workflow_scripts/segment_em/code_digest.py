@@ -33,10 +33,14 @@ def code_digests(script: str | Path, plugins: Iterable[str] = ()) -> dict[str, s
 
 
 def loaded_digests(script: str | Path) -> dict[str, str]:
-    """Digest of `script` and of each library module that this process has loaded by now."""
+    """Digest of `script` and of each library module that this process has loaded by now.
+
+    A script that does not stand beside the library (a test, a notebook) has no digest.
+    """
     names = [name for name in sys.modules if name.partition(".")[0] == LIBRARY.name]
     files = {Path(script).resolve(), *(Path(sys.modules[name].__file__) for name in names)}
-    return {str(path.relative_to(LIBRARY.parent)): _digest(path) for path in sorted(files)}
+    ours = sorted(path for path in files if path.is_relative_to(LIBRARY.parent))
+    return {str(path.relative_to(LIBRARY.parent)): _digest(path) for path in ours}
 
 
 @cache
