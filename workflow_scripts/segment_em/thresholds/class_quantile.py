@@ -1,7 +1,7 @@
 """A threshold a class, so that a given share of the segments of its videos become positive.
 
 One δ starves rare classes and means different things to differently calibrated teachers
-(docs/choosing.md). Here each class keeps its best scores, however high they are.
+(docs/log.md). Here each class keeps its best scores, however high they are.
 """
 
 import numpy as np
