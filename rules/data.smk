@@ -7,6 +7,8 @@ rule simulate_vocabulary:
         segment_classes="results/data/{name}/segment_label_ids.csv",
     log:
         "results/data/{name}/vocabulary.log",
+    benchmark:
+        "results/data/{name}/vocabulary.benchmark.tsv"
     conda:
         "../envs/data.yaml"
     resources:
@@ -35,6 +37,8 @@ for split in SPLITS if SIMULATED else []:
             truth=f"{SIMULATION_FOLDER}/truth/{split}.npz",
         log:
             f"{SIMULATION_FOLDER}/{split}.log",
+        benchmark:
+            f"{SIMULATION_FOLDER}/{split}.benchmark.tsv"
         conda:
             "../envs/data.yaml"
         resources:
@@ -59,6 +63,8 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
         "results/index/{name}/{split}/{chunk}.h5",
     log:
         "results/index/{name}/{split}/{chunk}.log",
+    benchmark:
+        "results/index/{name}/{split}/{chunk}.benchmark.tsv"
     conda:
         "../envs/data.yaml"
     resources:

@@ -9,6 +9,8 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         "results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.h5",
     log:
         "results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.log",
+    benchmark:
+        "results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
@@ -37,6 +39,8 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
         "results/{experiment}/em/iteration-{i}/label_sets/{estimation}.csv",
     log:
         "results/{experiment}/em/iteration-{i}/label_sets/{estimation}.log",
+    benchmark:
+        "results/{experiment}/em/iteration-{i}/label_sets/{estimation}.benchmark.tsv"
     conda:
         "../envs/data.yaml"
     resources:
@@ -69,6 +73,8 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         how="results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.json",
     log:
         "results/{experiment}/em/iteration-{i}/{model}@{estimation}/maximise.log",
+    benchmark:
+        "results/{experiment}/em/iteration-{i}/{model}@{estimation}/maximise.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
@@ -105,6 +111,8 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         "results/{experiment}/{run}/validation.json",
     log:
         "results/{experiment}/{run}/validation.log",
+    benchmark:
+        "results/{experiment}/{run}/validation.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
@@ -138,6 +146,8 @@ rule select:  # line 10: F <- the best on the validation ratings
         weights="results/{experiment}/em/iteration-{i}/selected.safetensors",
     log:
         "results/{experiment}/em/iteration-{i}/selected.log",
+    benchmark:
+        "results/{experiment}/em/iteration-{i}/selected.benchmark.tsv"
     conda:
         "../envs/data.yaml"
     resources:

@@ -10,6 +10,8 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         "results/{experiment}/{run}/test.json",
     log:
         "results/{experiment}/{run}/test.log",
+    benchmark:
+        "results/{experiment}/{run}/test.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
@@ -40,6 +42,8 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
         "results/{experiment}/{group}/{part}.json",
     log:
         "results/{experiment}/{group}/{part}.log",
+    benchmark:
+        "results/{experiment}/{group}/{part}.benchmark.tsv"
     wildcard_constraints:
         part="validation|test",
     conda:
@@ -77,6 +81,8 @@ rule tabulate:  # mAP by iteration, model and estimation
         "results/{experiment}/table.csv",
     log:
         "results/{experiment}/table.log",
+    benchmark:
+        "results/{experiment}/table.benchmark.tsv"
     conda:
         "../envs/data.yaml"
     resources:

@@ -11,6 +11,8 @@ rule pretrain:  # line 2, eqs. 15 and 16
         how="results/{experiment}/{untaught}/pretrained.json",
     log:
         "results/{experiment}/{untaught}/pretrain.log",
+    benchmark:
+        "results/{experiment}/{untaught}/pretrain.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
@@ -43,6 +45,8 @@ rule finetune:  # lines 3 and 9, eq. 17
         how="results/{experiment}/{run}/finetuned.json",
     log:
         "results/{experiment}/{run}/finetune.log",
+    benchmark:
+        "results/{experiment}/{run}/finetune.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]

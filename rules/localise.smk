@@ -9,6 +9,8 @@ rule predict:  # line 12, one job a chunk
         "results/{experiment}/predictions/{chunk}.h5",
     log:
         "results/{experiment}/predictions/{chunk}.log",
+    benchmark:
+        "results/{experiment}/predictions/{chunk}.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
@@ -39,6 +41,8 @@ rule submission:  # the best 100,000 segments of each class, as the challenge's 
         "results/{experiment}/submission.csv",
     log:
         "results/{experiment}/submission.log",
+    benchmark:
+        "results/{experiment}/submission.benchmark.tsv"
     conda:
         "../envs/data.yaml"
     resources:
@@ -65,6 +69,8 @@ rule localisations:  # what occurs when
         "results/{experiment}/localisations.csv",
     log:
         "results/{experiment}/localisations.log",
+    benchmark:
+        "results/{experiment}/localisations.benchmark.tsv"
     conda:
         "../envs/data.yaml"
     resources:

@@ -57,7 +57,7 @@ def test_parts_joined_equal_the_whole():
 )
 def test_entries_are_the_scores_above_delta(chunk_path, estimation, expected):
     source = labels.PseudoLabels(
-        [chunk_path], ["b", "a"], estimators.load(estimation), np.full(3, 0.4), np.zeros(3)
+        [chunk_path], ["b", "a"], estimators.load(estimation), np.full((3, 2), 0.4), np.zeros(3)
     )
     found = source.entries(np.array([0, 1]))
     names = np.array(["b", "a"])[found.clip]
@@ -72,7 +72,7 @@ def test_videos_are_found_in_whichever_chunk_they_are(tmp_path):
         [tmp_path / "0.h5", tmp_path / "1.h5"],
         ["a", "b"],
         estimators.load("video_prior"),
-        np.zeros(3),
+        np.zeros((3, 2)),
         np.zeros(3),
     )
     found = source.entries(np.array([0, 1]))
@@ -85,7 +85,7 @@ def test_videos_are_found_in_whichever_chunk_they_are(tmp_path):
 
 def test_a_video_without_scores_is_named(chunk_path):
     with pytest.raises(InputError, match="no scores for video 'c'"):
-        labels.PseudoLabels([chunk_path], ["a", "c"], None, np.zeros(3), np.zeros(3))
+        labels.PseudoLabels([chunk_path], ["a", "c"], None, np.zeros((3, 2)), np.zeros(3))
 
 
 def test_the_same_scores_give_the_same_bytes(tmp_path, chunk_path):
@@ -117,6 +117,7 @@ def test_label_set_counts_by_hand(chunk_path):
     expected = pd.DataFrame(
         {
             "class": [3, 8, 20],
+            "threshold_others": [0.4, 0.4, 0.4],
             "threshold": [0.4, 0.4, 0.4],
             "videos": [1, 0, 1],  # a carries 3, b carries 20
             "videos_with_positive": [1, 0, 0],  # b's own 0.04 for class 20 is too low
@@ -130,7 +131,8 @@ def test_label_set_counts_by_hand(chunk_path):
 def test_label_set_does_not_depend_on_the_chunks(tmp_path, chunk_path):
     write(tmp_path / "a.h5", SCORES[:2], CARRIED[:2], ["a"], [0, 2])
     write(tmp_path / "b.h5", SCORES[2:], CARRIED[2:], ["b"], [0, 1])
-    for rule, options in [("fixed", {"delta": 0.4}), ("class_quantile", {"share": 0.5})]:
+    quantile = {"share": 0.5, "other_share": 0.2}
+    for rule, options in [("fixed", {"delta": 0.4}), ("class_quantile", quantile)]:
         whole = label_set([chunk_path], "video_prior", rule, options)
         parts = label_set([tmp_path / "a.h5", tmp_path / "b.h5"], "video_prior", rule, options)
         pd.testing.assert_frame_equal(whole, parts)

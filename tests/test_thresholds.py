@@ -24,28 +24,33 @@ def test_bins_stand_for_every_float16_from_0_to_1_in_order():
 
 
 def test_fixed_rule_gives_every_class_the_same_delta():
-    assert thresholds.apply("fixed", histogram([[0.1], [], [0.9]]), {"delta": 0.9}).tolist() == [
-        0.9,
-        0.9,
-        0.9,
-    ]
+    limits = thresholds.apply("fixed", histogram([[0.1], [], [0.9]]), {"delta": 0.9})
+    assert limits.tolist() == [[0.9, 0.9]] * 3
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 1.0])
 def test_class_quantile_leaves_the_wanted_share_of_distinct_scores(share):
     rng = np.random.default_rng(1)
     scores = np.unique(rng.random(400).astype(np.float16))
-    limit = class_quantile(histogram([scores]), share=share)[0]
+    limit = class_quantile(histogram([scores]), share=share, other_share=1.0)[0, 1]
     wanted = sorted(scores, reverse=True)[: round(share * len(scores))]
     assert sorted(scores[scores > limit], reverse=True) == wanted
 
 
+def test_class_quantile_asks_more_of_videos_that_do_not_carry_the_class():
+    scores = np.arange(1, 101) / 128  # exact in float16
+    limits = class_quantile(histogram([scores]), share=0.3, other_share=0.05)
+    assert (scores > limits[0, 0]).sum() == 5
+    assert (scores > limits[0, 1]).sum() == 30
+
+
 def test_class_quantile_never_starves_a_class_that_a_video_carries():
-    limits = class_quantile(histogram([[0.001, 0.002], [0.0], [1.0, 1.0, 1.0]]), share=0.1)
+    counts = histogram([[0.001, 0.002], [0.0], [1.0, 1.0, 1.0]])
+    limits = class_quantile(counts, share=0.1, other_share=0.1)[:, 1]
     assert (np.array([0.001, 0.002], np.float16) > limits[0]).sum() == 1
     assert limits[1] < 0.0
     assert limits[2] < 1.0
 
 
 def test_class_quantile_gives_a_class_without_videos_no_positives():
-    assert class_quantile(histogram([[]]), share=0.5).tolist() == [1.0]
+    assert class_quantile(histogram([[]]), share=0.5, other_share=0.1).tolist() == [[1.0, 1.0]]

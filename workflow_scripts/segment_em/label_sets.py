@@ -35,16 +35,18 @@ def label_set(
 ) -> pd.DataFrame:
     """What one estimator under one threshold rule makes of the teacher's scores, a row a class.
 
-    Columns: class; threshold; videos (that carry it); videos_with_positive (of those that carry
+    Columns: class; threshold_others and threshold (in videos that do not carry the class, and in
+    those that do); videos (that carry it); videos_with_positive (of those that carry
     it); positives (segments labelled); segments (of the corpus, the same in each row).
     Raises InputError if no segment of any class is positive: there would be nothing to learn.
     """
     chunks = [read_chunk(path) for path in paths]
     class_ids = chunks[0].class_ids
-    threshold_C = thresholds.apply(rule, score_histogram(chunks, len(class_ids)), dict(options))
+    threshold_C2 = thresholds.apply(rule, score_histogram(chunks, len(class_ids)), dict(options))
     keep = estimators.load(estimation)
-    counts = sum(_counts(chunk, keep, threshold_C) for chunk in chunks)
-    table = pd.DataFrame({"class": class_ids, "threshold": threshold_C})
+    counts = sum(_counts(chunk, keep, threshold_C2) for chunk in chunks)
+    table = pd.DataFrame({"class": class_ids})
+    table["threshold_others"], table["threshold"] = threshold_C2.T
     table["videos"], table["videos_with_positive"], table["positives"] = counts
     table["segments"] = sum(len(chunk.scores.indptr) - 1 for chunk in chunks)
     if not table["positives"].any():
@@ -58,13 +60,13 @@ def label_set(
     return table
 
 
-def _counts(chunk: Chunk, keep: estimators.Keep, threshold_C: np.ndarray) -> np.ndarray:
+def _counts(chunk: Chunk, keep: estimators.Keep, threshold_C2: np.ndarray) -> np.ndarray:
     """int64 [3, C]: videos that carry each class, those of them with a positive, positives."""
-    classes = len(threshold_C)
+    classes = len(threshold_C2)
     column = np.asarray(chunk.scores.indices, dtype=np.int64)
     carried = np.asarray(chunk.scores.in_video_labels)
     scores = np.asarray(chunk.scores.scores, dtype=np.float32)
-    kept = keep(scores, threshold_C[column], carried)
+    kept = keep(scores, threshold_C2[column, carried.astype(int)], carried)
     segment = np.repeat(np.arange(len(chunk.scores.indptr) - 1), np.diff(chunk.scores.indptr))
     video = np.searchsorted(chunk.video_indptr, segment, side="right") - 1
 

@@ -158,12 +158,15 @@ class PseudoLabels:
         paths: Iterable[str | Path],
         video_ids: np.ndarray,
         keep: Keep,
-        thresholds_C: np.ndarray,
+        threshold_C2: np.ndarray,
         prior_C: np.ndarray,
     ) -> None:
-        """video_ids: of the index that rows refer to. prior_C: share of positive segments."""
+        """video_ids: of the index that rows refer to. threshold_C2: see the package thresholds.
+
+        prior_C: share of positive segments.
+        """
         self.chunks = [read_chunk(path) for path in paths]
-        self.keep, self.thresholds_C, self._prior_C = keep, thresholds_C, prior_C
+        self.keep, self.threshold_C2, self._prior_C = keep, threshold_C2, prior_C
         self.chunk, self.row = _located(self.chunks, video_ids)
 
     def entries(self, rows: np.ndarray) -> Entries:
@@ -182,7 +185,8 @@ class PseudoLabels:
         span = slice(indptr[0], indptr[-1])
         column = np.asarray(chunk.scores.indices[span], dtype=np.int64)
         scores = chunk.scores.scores[span].astype(np.float32)
-        kept = self.keep(scores, self.thresholds_C[column], chunk.scores.in_video_labels[span])
+        carried = np.asarray(chunk.scores.in_video_labels[span])
+        kept = self.keep(scores, self.threshold_C2[column, carried.astype(int)], carried)
         segment = np.repeat(np.arange(stop - first), np.diff(indptr))[kept]
         column = column[kept]
         return Entries(

@@ -109,7 +109,7 @@ def maximise(
         pseudo_label_paths,
         index.video_ids,
         estimators.load(estimation),
-        label_set["threshold"].to_numpy(),
+        label_set[["threshold_others", "threshold"]].to_numpy(),
         (label_set["positives"] / label_set["segments"]).to_numpy(),
     )
     objective = estimated_objective(settings.segment_frames)

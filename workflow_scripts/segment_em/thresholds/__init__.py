@@ -1,7 +1,9 @@
 """Threshold rules of the E-step, one a file: how sure the teacher has to be, by class.
 
-A rule is a file with `thresholds(histogram_CN, **options) -> float64 [C]`; its keyword-only
-arguments are the options that the configuration gives. It is found by its name. The histogram
+A rule is a file with `thresholds(histogram_CN, **options) -> float64 [C, 2]`: for each class, the
+threshold in videos that do not carry it and in those that do (index it with `in_video_labels`).
+Its keyword-only arguments are the options that the configuration gives; it is found by its name.
+The histogram
 counts, for each class, the teacher's float16 scores over all segments of the videos that carry
 the class: bin n holds the scores whose bit pattern is n. For floats of one sign, order of bit
 patterns is order of values, so quantiles taken from it are exact, and histograms of chunks add up.
@@ -16,7 +18,7 @@ BINS = int(np.float16(1.0).view(np.uint16)) + 1
 
 
 def apply(rule: str, histogram_CN: np.ndarray, options: dict) -> np.ndarray:
-    """Thresholds float64 [C] by thresholds/<rule>.py."""
+    """Thresholds float64 [C, 2] by thresholds/<rule>.py."""
     return import_module(f"segment_em.thresholds.{rule}").thresholds(histogram_CN, **options)
 
 

@@ -4,5 +4,5 @@ import numpy as np
 
 
 def thresholds(histogram_CN: np.ndarray, *, delta: float) -> np.ndarray:
-    """float64 [C], all equal to delta in [0, 1]. histogram_CN: int [C, BINS], only its shape."""
-    return np.full(len(histogram_CN), delta, dtype=np.float64)
+    """float64 [C, 2], all equal to delta in [0, 1]. histogram_CN: int [C, BINS], only its shape."""
+    return np.full((len(histogram_CN), 2), delta, dtype=np.float64)

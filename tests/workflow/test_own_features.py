@@ -1,0 +1,83 @@
+"""What README.md and docs/data.md show about data of one's own works as it stands there."""
+
+import re
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from workflow_runs import ROOT, TINY, snakemake
+
+from segment_em.index import build_index
+
+SEGMENTS = 5  # of each video
+CLASSES = [3, 7, 11]
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+def test_the_examples_of_own_files_can_be_indexed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    examples = [code for code in blocks("docs/data.md", "python") if "own." in code]
+    for example in examples:
+        exec(example, {})
+    features = build_index([tmp_path / "own.h5"], {"clip": 512}, 5)
+    records = build_index([tmp_path / "own.tfrecord"], {"clip": 512}, 5)
+    assert features.video_ids.tolist() == ["first", "second"]
+    assert features.labels.indptr.tolist() == [0, 2, 3]
+    assert features.labels.indices.tolist() == [3, 7, 7]
+    assert features.modalities["clip"].frames.tolist() == [40, 25]
+    assert features.ratings.class_id.tolist() == [7]
+    assert records.video_ids.tolist() == ["third"]
+    assert records.labels.indices.tolist() == [3, 7]
+    assert records.modalities["clip"].frames.tolist() == [40]
+    assert records.ratings.start_second.tolist() == [10]
+
+
+def own_file(path, names, rated):
+    """HDF5 features in which each segment shows one class, as a direction of its own."""
+    rng = np.random.default_rng(len(names))
+    shown_VS = rng.choice(CLASSES, (len(names), SEGMENTS))
+    directions = {name: rng_of.normal(size=512) for name, rng_of in generators()}
+    frames = np.stack([directions[name] for name in shown_VS.ravel()]).repeat(5, axis=0)
+    labels = [np.unique(row) for row in shown_VS]
+    with h5py.File(path, "w") as file:
+        file["video_ids"] = names
+        file["features/clip/frames"] = frames.astype(np.float16)
+        file["features/clip/indptr"] = np.arange(len(names) + 1) * SEGMENTS * 5
+        if not rated:
+            file["labels/indptr"] = np.cumsum([0, *map(len, labels)])
+            file["labels/indices"] = np.concatenate(labels)
+            return
+        # Two segments of each video, asked whether they show 7.
+        file["ratings/indptr"] = np.arange(len(names) + 1) * 2
+        file["ratings/start_second"] = np.tile([0, 10], len(names))
+        file["ratings/class_id"] = np.full(2 * len(names), 7)
+        file["ratings/score"] = (shown_VS[:, [0, 2]] == 7).astype(np.int64).ravel()
+
+
+def generators():
+    return [(name, np.random.default_rng(name)) for name in CLASSES]
+
+
+@pytest.mark.slow
+def test_the_readme_config_localises_in_own_hdf5_files(tmp_path):
+    for kind, count in [("train", 40), ("rated", 30), ("test", 12)]:
+        names = [f"{kind}{number}" for number in range(count)]
+        own_file(tmp_path / f"{kind}0.h5", names, rated=kind != "train")
+    pd.DataFrame({"Index": CLASSES}).to_csv(tmp_path / "classes.csv", index=False)
+    config = next(block for block in blocks("README.md", "yaml") if "experiment: mine" in block)
+    (tmp_path / "mine.yaml").write_text(config.replace("/data/mine", str(tmp_path)))
+    run = snakemake(
+        *(tmp_path, str(tmp_path / "mine.yaml"), "--config", "controls=false"),
+        *("em={iterations: [[logistic@video_prior]]}", "training={pretrain: {epochs: 20}}"),
+        config=TINY,
+    )
+    assert run.returncode == 0, run.stdout
+    found = pd.read_csv(tmp_path / "results/mine/localisations.csv")
+    assert set(found["video_id"]) <= {f"test{number}" for number in range(12)}
+    table = pd.read_csv(tmp_path / "results/mine/table.csv")
+    # Each class is a direction of its own: what is rated is found.
+    assert table.loc[table["kind"] == "ensemble", "test_map"].item() > 0.9
