@@ -117,11 +117,11 @@ def ensemble_runs(group):
     return [f"controls/{model}" for model in CONTROLS]
 
 
-def ensemble_weights(wildcards):
-    group = getattr(wildcards, "group", "ensemble")
-    return [
-        f"results/{wildcards.experiment}/{run}/finetuned.safetensors"
-        for run in ensemble_runs(group)
+def of_ensemble(name, group=None):
+    """That file of each model of the wildcards' ensemble, or of the given one."""
+    return lambda wildcards: [
+        f"results/{wildcards.experiment}/{run}/{name}"
+        for run in ensemble_runs(group or wildcards.group)
     ]
 
 

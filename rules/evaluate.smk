@@ -34,10 +34,36 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         " --scorer finetuned {input.finetuned:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
+rule weigh:  # the members of the last iteration, or the controls, and how much each counts
+    input:
+        validation=of_ensemble("validation.json"),
+    output:
+        "results/{experiment}/{group}.json",
+    log:
+        "results/{experiment}/{group}.log",
+    benchmark:
+        "results/{experiment}/{group}.benchmark.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        script=f"{SCRIPTS}/weigh_members.py",
+        cfg=canonical(CONFIG["ensemble"]),
+        code=code("weigh_members.py"),
+    message:
+        "Weigh the members of the {wildcards.group} by validation mAP"
+    shell:
+        "python {params.script:q} --config {params.cfg:q}"
+        " --validation {input.validation:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
 rule evaluate_ensemble:  # the mean of the last iteration's members, or of the controls
     input:
         index=lambda wildcards: index("segments" if wildcards.part == "validation" else "test"),
-        weights=ensemble_weights,
+        ensemble="results/{experiment}/{group}.json",
+        weights=of_ensemble("finetuned.safetensors"),
     output:
         "results/{experiment}/{group}/{part}.json",
     log:
@@ -68,7 +94,7 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
-        " --index {input.index:q} --scorer ensemble {input.weights:q} --out {output:q}"
+        " --index {input.index:q} --scorer ensemble {input.ensemble:q} --out {output:q}"
         " 2>&1 | tee {log:q}"
 
 

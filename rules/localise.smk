@@ -3,7 +3,8 @@
 
 rule predict:  # line 12, one job a chunk
     input:
-        weights=ensemble_weights,
+        ensemble="results/{experiment}/ensemble.json",
+        weights=of_ensemble("finetuned.safetensors", "ensemble"),
         index=f"results/index/{DATA['name']}/test/{{chunk}}.h5",
     output:
         "results/{experiment}/predictions/{chunk}.h5",
@@ -29,7 +30,7 @@ rule predict:  # line 12, one job a chunk
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
-        " --weights {input.weights:q} --index {input.index:q} --out {output:q}"
+        " --ensemble {input.ensemble:q} --index {input.index:q} --out {output:q}"
         " 2>&1 | tee {log:q}"
 
 

@@ -83,17 +83,26 @@ def test_the_e_step_stores_the_teachers_scores_of_every_segment(tmp_path, index_
     assert carried.astype(int).tolist() == expected_labels
 
 
-def test_several_models_are_scored_by_their_mean(tmp_path, index_path, small_index):
+def ensemble_of(folder, paths, shares):
+    members = [
+        {"weights": path.name, "weight": share} for path, share in zip(paths, shares, strict=True)
+    ]
+    (folder / "ensemble.json").write_text(json.dumps({"members": members}))
+    return folder / "ensemble.json"
+
+
+def test_several_models_are_scored_by_their_weighted_mean(tmp_path, index_path, small_index):
     paths = [weights(tmp_path, f"{n}.safetensors", n) for n in (0, 1)]
-    scoring.predict(paths, index_path, tmp_path / "out.h5", SETTINGS, JOB)
+    ensemble = ensemble_of(tmp_path, paths, [0.75, 0.25])
+    scoring.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
     found = scoring.predictions.read_predictions(tmp_path / "out.h5").scores
     parts = [np.concatenate(list(plain_scores(path, small_index).values())) for path in paths]
-    np.testing.assert_allclose(found, np.mean(parts, axis=0), atol=1e-6)
+    np.testing.assert_allclose(found, 0.75 * parts[0] + 0.25 * parts[1], atol=1e-6)
 
 
 def test_evaluation_writes_a_result_for_each_scorer(tmp_path, index_path):
     paths = [weights(tmp_path, f"{n}.safetensors", n) for n in (0, 1)]
-    scorers = {"one": paths[:1], "both": paths}
+    scorers = {"one": paths[0], "both": ensemble_of(tmp_path, paths, [0.5, 0.5])}
     out = tmp_path / "out.json"
     scoring.evaluate_models(scorers, [index_path], None, out, SETTINGS, MEASURE, JOB)
     results = json.loads(out.read_text())["results"]
@@ -108,7 +117,7 @@ def test_evaluation_writes_a_result_for_each_scorer(tmp_path, index_path):
 def test_models_of_other_features_than_the_index_are_refused(tmp_path, index_path):
     path = weights(tmp_path, "w.safetensors", 0, features={"rgb": 16})
     with pytest.raises(InputError, match=r"made for features \{'rgb': 16\}, not \{'rgb': 8"):
-        scoring.predict([path], index_path, tmp_path / "out.h5", SETTINGS, JOB)
+        scoring.predict(path, index_path, tmp_path / "out.h5", SETTINGS, JOB)
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -116,5 +125,5 @@ def test_a_validation_part_without_positives_is_refused(tmp_path, index_path):
     path = weights(tmp_path, "w.safetensors", 0)
     with pytest.raises(InputError, match=r"raise data\.validation_fraction"):
         scoring.evaluate_models(
-            {"x": [path]}, [index_path], 0.0, tmp_path / "out.json", SETTINGS, MEASURE, JOB
+            {"x": path}, [index_path], 0.0, tmp_path / "out.json", SETTINGS, MEASURE, JOB
         )

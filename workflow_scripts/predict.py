@@ -5,12 +5,12 @@ from segment_em import command_line, scoring
 
 def main() -> None:
     parser = command_line.scoring_parser(__doc__)
-    parser.add_argument("--weights", nargs="+", required=True, help="the models to average")
+    parser.add_argument("--ensemble", required=True, help="ensemble.json, or one model's weights")
     parser.add_argument("--index", required=True, help="index of one chunk of the test split")
     args = parser.parse_args()
-    job = command_line.job(args, inputs=[*args.weights, args.index])
+    job = command_line.job(args, inputs=[args.ensemble, args.index])
     settings = scoring.Inference(**args.config, videos=args.videos)
-    scoring.predict(args.weights, args.index, args.out, settings, job)
+    scoring.predict(args.ensemble, args.index, args.out, settings, job)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def test_the_right_jobs_are_planned(plan):
         "validate": members + controls,
         "test": members + controls,
         "select": 1 + iterations,
+        "weigh": 2,
         "evaluate_ensemble": 4,
         "predict": chunks,
         "submission": 1,

@@ -23,6 +23,7 @@ SECONDS_BETWEEN_PROGRESS = 5.0
 @torch.inference_mode()
 def segment_scores(
     models: Sequence[nn.Module],
+    weights: Sequence[float],
     clips: Clips,
     rows: np.ndarray,
     dequantise: Dequantise,
@@ -34,7 +35,8 @@ def segment_scores(
     """Yield (rows of some videos, float32 [N, C] in [0, 1]), in the order of `rows`.
 
     The N segments are those of the videos, one video after another; a video without frames has
-    none. Several models are averaged (ensemble.mean). videos: clips a batch.
+    none. Several models are averaged with their
+    weights (ensemble.mean). videos: clips a batch.
     """
     for model in models:
         model.to(device).eval()
@@ -48,7 +50,7 @@ def segment_scores(
             with autocast(device, precision):
                 logits_BSC = model(features, batch.mask)
             scores.append(torch.sigmoid(logits_BSC[mask_BS].float()).cpu().numpy())
-        yield batch.rows, ensemble.mean(scores)
+        yield batch.rows, ensemble.mean(scores, weights)
         done += len(batch.rows)
         if time.monotonic() - last >= SECONDS_BETWEEN_PROGRESS:
             last = time.monotonic()

@@ -14,6 +14,7 @@ from segment_em import labels, predictions
 from segment_em.checkpoint import load_weights
 from segment_em.compute import prepare
 from segment_em.dataset import Clips
+from segment_em.ensemble import members_of
 from segment_em.errors import InputError
 from segment_em.files import replacing
 from segment_em.frames import FrameReader
@@ -38,12 +39,15 @@ class Inference:
 class Scorer:
     """One model, or the mean of several, over the videos of an index."""
 
-    def __init__(
-        self, weights: Sequence[str | Path], index: Index, settings: Inference, job: Job
-    ) -> None:
-        """Raises InputError if the models do not have the same classes, or other features."""
+    def __init__(self, path: str | Path, index: Index, settings: Inference, job: Job) -> None:
+        """path: weights, or an ensemble.json (ensemble.members_of).
+
+        Raises InputError if the models do not have the same classes, or other features.
+        """
         self.index, self.settings, self.job = index, settings, job
-        self.models, self.class_ids = _load_all(weights, index)
+        members = members_of(path)
+        self.weights = [weight for _, weight in members]
+        self.models, self.class_ids = _load_all([file for file, _ in members], index)
         reader = FrameReader(index, settings.max_frames)
         self.clips = Clips(reader, settings.segment_frames, None, False)
 
@@ -55,6 +59,7 @@ class Scorer:
         """(rows, float32 [n, C]) of some videos after the others, in the order of the index."""
         return segment_scores(
             self.models,
+            self.weights,
             self.clips,
             np.arange(len(self.index)),
             dequantiser(self.index),
@@ -93,7 +98,7 @@ def estimate(
     labels.sparse_scores.
     """
     index = read_index([index_path])
-    scorer = Scorer([teacher], index, settings, job)
+    scorer = Scorer(teacher, index, settings, job)
     counts = scorer.segment_counts()
     parts = (
         labels.sparse_scores(scores, _carried(index, rows, counts, scorer.class_ids), floor, top)
@@ -121,15 +126,15 @@ def _carried(
 
 
 def predict(
-    weights: Sequence[str | Path],
+    ensemble: str | Path,
     index_path: str | Path,
     out: str | Path,
     settings: Inference,
     job: Job,
 ) -> None:
-    """Algorithm 1, line 12: the mean scores of the models for one chunk of the test set."""
+    """Algorithm 1, line 12: the ensemble's scores for one chunk of the test set."""
     index = read_index([index_path])
-    scorer = Scorer(weights, index, settings, job)
+    scorer = Scorer(ensemble, index, settings, job)
     predictions.write_predictions(
         out,
         (scores for _, scores in scorer.parts()),
@@ -151,7 +156,7 @@ class Measure:
 
 
 def evaluate_models(
-    scorers: Mapping[str, Sequence[str | Path]],
+    scorers: Mapping[str, str | Path],
     index_paths: Sequence[str | Path],
     validation_fraction: float | None,
     out: str | Path,
@@ -159,9 +164,9 @@ def evaluate_models(
     measure: Measure,
     job: Job,
 ) -> None:
-    """mAP of models, or of means of models, on the rated videos; written as JSON.
+    """mAP of models and ensembles on the rated videos; written as JSON.
 
-    scorers: {name: weights that are averaged}. validation_fraction: score the validation part of
+    scorers: {name: weights or ensemble.json}. validation_fraction: score the validation part of
     the rated videos; None: all videos of the index, as for the test set. The JSON holds
     {name: result}, see _result; "map" is null where nothing is rated.
     """
@@ -169,8 +174,8 @@ def evaluate_models(
     if validation_fraction is not None:
         index = index.take(np.flatnonzero(in_validation(index.video_ids, validation_fraction)))
     results = {
-        name: _result(_evaluated(Scorer(weights, index, settings, job), measure, out), index)
-        for name, weights in scorers.items()
+        name: _result(_evaluated(Scorer(path, index, settings, job), measure, out), index)
+        for name, path in scorers.items()
     }
     if validation_fraction is not None and any(r["map"] is None for r in results.values()):
         raise InputError(

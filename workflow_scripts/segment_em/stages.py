@@ -110,7 +110,9 @@ def maximise(
         index.video_ids,
         estimators.load(estimation),
         label_set[["threshold_others", "threshold"]].to_numpy(),
-        (label_set["positives"] / label_set["segments"]).to_numpy(),
+        (label_set["positives"] / label_set["segments"]).to_numpy(
+            copy=True
+        ),  # torch wants to write
     )
     objective = estimated_objective(settings.segment_frames)
     _train_fresh(settings, index, class_ids, source, objective, out, job)
