@@ -24,7 +24,7 @@ TORCH = {
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
     {"errors", "files", "code_digest"},
-    {"provenance", "records", "metrics", "submission", "localisation", "selection"},
+    {"provenance", "gpus", "records", "metrics", "submission", "localisation", "selection"},
     {"ensemble", "command_line", "index", "tables", "simulation"},
     {"frames", "targets", "losses", "models", "estimators", "thresholds", "compute"},
     {"predictions", "labels", "dataset", "checkpoint"},

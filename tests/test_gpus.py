@@ -1,0 +1,96 @@
+"""Jobs on pretended devices: each holds its own, all are busy while work waits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from segment_em import gpus
+from segment_em.errors import InputError
+
+SCRIPT = Path(gpus.__file__).parent.parent / "on_gpus.py"
+# What a job does: note when it holds which devices.
+JOB = """
+import json, os, sys, time
+start = time.time()
+time.sleep(float(sys.argv[2]))
+record = {"devices": os.environ["CUDA_VISIBLE_DEVICES"], "start": start, "end": time.time()}
+open(sys.argv[1], "w").write(json.dumps(record))
+"""
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """The environment of a machine with four devices and locks of its own."""
+    return os.environ | {"CUDA_VISIBLE_DEVICES": "0,1,2,3", "TMPDIR": str(tmp_path)}
+
+
+def job(machine, count, *command):
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(count), *command], env=machine, stderr=subprocess.PIPE
+    )
+
+
+def test_eight_jobs_share_four_devices_that_are_never_held_twice_and_never_idle(machine, tmp_path):
+    counts = [1, 1, 2, 1, 1, 1, 1, 1]
+    jobs = [
+        job(machine, count, sys.executable, "-c", JOB, str(tmp_path / f"{number}.json"), "2.5")
+        for number, count in enumerate(counts)
+    ]
+    assert [one.wait() for one in jobs] == [0] * len(jobs)
+    runs = [json.loads((tmp_path / f"{number}.json").read_text()) for number in range(len(jobs))]
+    assert [len(run["devices"].split(",")) for run in runs] == counts
+    for device in "0123":
+        spans = sorted((r["start"], r["end"]) for r in runs if device in r["devices"].split(","))
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    # While work waits, that is until the last job starts, the devices are busy.
+    begin, last_start = sorted(r["start"] for r in runs)[2], max(r["start"] for r in runs)
+    busy = sum(
+        len(r["devices"].split(",")) * max(0, min(r["end"], last_start) - max(r["start"], begin))
+        for r in runs
+    )
+    assert busy / (last_start - begin) > 3
+
+
+def test_a_killed_job_frees_its_device_at_once(machine, tmp_path):
+    machine["CUDA_VISIBLE_DEVICES"] = "5"
+    first = job(machine, 1, "sleep", "60")
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.rglob("5.lock")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    second = job(machine, 1, sys.executable, "-c", JOB, str(tmp_path / "second.json"), "0")
+    first.send_signal(signal.SIGKILL)
+    assert second.wait(timeout=30) == 0
+    assert json.loads((tmp_path / "second.json").read_text())["devices"] == "5"
+
+
+def test_a_job_that_sees_fewer_devices_than_promised_stops_and_names_both(machine, tmp_path):
+    machine["CUDA_VISIBLE_DEVICES"] = "0"
+    started = job(machine, 2, "touch", str(tmp_path / "ran"))
+    _, error = started.communicate()
+    assert started.returncode != 0
+    assert b"promised 2 GPUs and sees 1 (0)" in error
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_a_gpu_the_job_runs_on_the_cpu():
+    assert gpus.held(2, {"CUDA_VISIBLE_DEVICES": ""}) == []
+
+
+def test_the_scheduler_hands_out_devices_where_there_is_one(tmp_path):
+    environment = {"CUDA_VISIBLE_DEVICES": "2,3", "SLURM_JOB_ID": "1"}
+    assert gpus.held(2, environment, tmp_path) == ["2", "3"]
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InputError, match="promised 3 GPUs and sees 2"):
+        gpus.held(3, environment, tmp_path)
+
+
+def test_a_job_that_asks_for_no_gpu_holds_none(tmp_path):
+    assert gpus.held(0, {"CUDA_VISIBLE_DEVICES": "0"}, tmp_path) == []

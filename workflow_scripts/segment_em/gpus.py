@@ -1,0 +1,96 @@
+"""Which GPUs a job holds: a file lock a device, dropped by the kernel when the job ends.
+
+Snakemake limits how many jobs with a GPU run at once, but gives them no device: two would both
+take the first one. Under SLURM the scheduler hands them out, and no lock is needed.
+"""
+
+import fcntl
+import logging
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from segment_em.errors import InputError
+
+log = logging.getLogger(__name__)
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+SECONDS_BETWEEN_TRIES = 0.2
+SECONDS_BETWEEN_MESSAGES = 60.0
+
+
+def visible_devices(environment: Mapping[str, str]) -> list[str]:
+    """The devices that this process may use: CUDA_VISIBLE_DEVICES, or all that the driver lists.
+
+    Empty where there is no GPU.
+    """
+    if VISIBLE in environment:
+        return [name.strip() for name in environment[VISIBLE].split(",") if name.strip()]
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    gpus = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(number) for number in range(len(gpus))]
+
+
+def held(count: int, environment: Mapping[str, str], folder: Path | None = None) -> list[str]:
+    """Hold `count` of the visible devices, no other job's, until this process and its heirs end.
+
+    Waits until enough are free. On a machine without a GPU nothing is held: the job runs on the
+    CPU. folder: where the lock files lie. Raises InputError if fewer devices than `count` are
+    visible.
+    """
+    devices = visible_devices(environment)
+    if not devices or count == 0:
+        return []
+    if len(devices) < count:
+        raise InputError(
+            f"this job was promised {count} GPUs and sees {len(devices)} ({', '.join(devices)}); "
+            f"lower compute.gpu, or give the machine's devices in {VISIBLE}"
+        )
+    if "SLURM_JOB_ID" in environment:
+        return devices[:count]
+    return _locked(count, devices, folder or _lock_folder())
+
+
+def _lock_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"segment-em-gpus-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _locked(count: int, devices: list[str], folder: Path) -> list[str]:
+    """Lock `count` devices. Jobs queue up: one that wants two is not passed by those that want one.
+
+    Only the head of the queue takes devices, so no two jobs can hold a part and wait for the rest.
+    """
+    with open(folder / "queue.lock", "w") as queue:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        held: list[str] = []
+        said = -SECONDS_BETWEEN_MESSAGES
+        while True:
+            for device in devices:
+                if device not in held and _lock(folder / f"{device.replace('/', '-')}.lock"):
+                    held.append(device)
+                if len(held) == count:
+                    return held
+            if time.monotonic() - said >= SECONDS_BETWEEN_MESSAGES:
+                said = time.monotonic()
+                log.info("waiting for %d of the GPUs %s", count, ", ".join(devices))
+            time.sleep(SECONDS_BETWEEN_TRIES)
+
+
+def _lock(path: Path) -> bool:
+    """Take the lock, which stays with this process and what it becomes; False if another has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    os.set_inheritable(descriptor, True)
+    return True
