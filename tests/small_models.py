@@ -1,0 +1,36 @@
+"""Every architecture at a size that trains in no time, on the features of small_records."""
+
+import torch
+from small_records import FEATURES
+
+from segment_em.models import build
+
+SMALL = {
+    "logistic": {"fusion": "early"},
+    "nextvlad": {
+        "fusion": "late",
+        "expansion": 1.0,
+        "groups": 2,
+        "clusters": 4,
+        "hidden": 8,
+        "gating_reduction": 4,
+        "dropout": 0.5,
+        "batch_norm_decay": 0.9,
+    },
+    "bigru": {"fusion": "early", "layers": 2, "hidden": 4, "dropout": 0.3},
+    "transformer": {
+        "fusion": "late",
+        "layers": 2,
+        "hidden": 12,
+        "heads": 1,
+        "feed_forward": 12,
+        "dropout": 0.2,
+        "positions": "none",
+    },
+}
+
+
+def small_model(architecture, **changes):
+    """A model with 3 classes and the same initial weights at each call."""
+    torch.manual_seed(1)
+    return build(architecture, FEATURES, 3, 5, SMALL[architecture] | changes)
