@@ -212,3 +212,22 @@ def teacher_files(wildcards):
     """The files of all models that may be F before the wildcards' iteration."""
     before = range(int(wildcards.i)) if EM["select"] == "so_far" else [int(wildcards.i) - 1]
     return model_files(member for i in before for member in MEMBERS[i])
+
+
+# How a job computes: nothing here decides a result, so nothing repeats a job -----------------------
+
+
+def launcher(wildcards, resources):
+    """What starts a training job: torchrun, with a process a GPU, where it holds several."""
+    if resources.gpu > 1:
+        return f"torchrun --standalone --nproc-per-node {resources.gpu}"
+    return "python"
+
+
+def training_speed(wildcards, threads, resources):
+    """The arguments of a training job that change its speed alone."""
+    flags = " --compile" if COMPUTE["compile"] else ""
+    return (
+        f"--threads {threads} --workers {COMPUTE['loader_workers']} --gpus {resources.gpu}"
+        f" --state-minutes {COMPUTE['state_minutes']}{flags}"
+    )

@@ -15,7 +15,7 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
     resources:
-        gpu=COMPUTE["gpu"],
+        gpu=min(1, COMPUTE["gpu"]),
         mem_mb=2000,
         runtime=480,
         workers=COMPUTE["loader_workers"],
@@ -28,7 +28,8 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         "E-step {wildcards.i}: F predicts segment labels of chunk {wildcards.chunk} (lines 5-6)"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
+        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
+        " --videos {resources.videos}"
         " --teacher {input.teacher:q} --index {input.index:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
@@ -82,7 +83,6 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         gpu=COMPUTE["gpu"],
         mem_mb=2000,
         runtime=1440,
-        workers=COMPUTE["loader_workers"],
     params:
         script=f"{SCRIPTS}/maximise.py",
         cfg=lambda wildcards: training_settings(
@@ -93,11 +93,13 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         code=lambda wildcards: code(
             "maximise.py", model_file(wildcards.model), f"estimators/{wildcards.estimation}.py"
         ),
+        launcher=launcher,
+        speed=training_speed,
     message:
         "M-step {wildcards.i}: train {wildcards.model} on {wildcards.estimation} (lines 7-8)"
     shell:
-        "python {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers}"
+        "{params.launcher} {params.script:q} --config {params.cfg:q}"
+        " {params.speed}"
         " --index {input.index:q} --pseudo-labels {input.pseudo_labels:q}"
         " --label-set {input.label_set:q} --out {output.weights:q} 2>&1 | tee {log:q}"
 
@@ -117,7 +119,7 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
     resources:
-        gpu=COMPUTE["gpu"],
+        gpu=min(1, COMPUTE["gpu"]),
         mem_mb=2000,
         runtime=240,
         workers=COMPUTE["loader_workers"],
@@ -130,7 +132,8 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         "Validate {wildcards.run} (Algorithm 1, line 10)"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
+        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
+        " --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
         " --scorer finetuned {input.finetuned:q} --out {output:q} 2>&1 | tee {log:q}"
 

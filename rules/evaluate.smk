@@ -16,7 +16,7 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
     resources:
-        gpu=COMPUTE["gpu"],
+        gpu=min(1, COMPUTE["gpu"]),
         mem_mb=2000,
         runtime=480,
         workers=COMPUTE["loader_workers"],
@@ -29,7 +29,8 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         "Test {wildcards.run}"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
+        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
+        " --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
         " --scorer finetuned {input.finetuned:q} --out {output:q} 2>&1 | tee {log:q}"
 
@@ -76,7 +77,7 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
     resources:
-        gpu=COMPUTE["gpu"],
+        gpu=min(1, COMPUTE["gpu"]),
         mem_mb=2000,
         runtime=480,
         workers=COMPUTE["loader_workers"],
@@ -93,7 +94,8 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
         "Evaluate the {wildcards.group} on the {wildcards.part} set"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
+        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
+        " --videos {resources.videos}"
         " --index {input.index:q} --scorer ensemble {input.ensemble:q} --out {output:q}"
         " 2>&1 | tee {log:q}"
 

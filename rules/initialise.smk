@@ -20,18 +20,19 @@ rule pretrain:  # line 2, eqs. 15 and 16
         gpu=COMPUTE["gpu"],
         mem_mb=2000,
         runtime=1440,
-        workers=COMPUTE["loader_workers"],
     params:
         script=f"{SCRIPTS}/pretrain.py",
         cfg=lambda wildcards: training_settings(
             wildcards.untaught, "pretrain", video_loss=CONFIG["training"]["video_loss"]
         ),
         code=lambda wildcards: code("pretrain.py", model_file(wildcards.untaught)),
+        launcher=launcher,
+        speed=training_speed,
     message:
         "Pretrain {wildcards.untaught} on video labels (Algorithm 1, line 2)"
     shell:
-        "python {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers}"
+        "{params.launcher} {params.script:q} --config {params.cfg:q}"
+        " {params.speed}"
         " --index {input.index:q} --classes {input.classes:q} --out {output.weights:q}"
         " 2>&1 | tee {log:q}"
 
@@ -54,17 +55,18 @@ rule finetune:  # lines 3 and 9, eq. 17
         gpu=COMPUTE["gpu"],
         mem_mb=2000,
         runtime=480,
-        workers=COMPUTE["loader_workers"],
     params:
         script=f"{SCRIPTS}/finetune.py",
         cfg=lambda wildcards: training_settings(
             wildcards.run, "finetune", validation_fraction=DATA["validation_fraction"]
         ),
         code=lambda wildcards: code("finetune.py", model_file(wildcards.run)),
+        launcher=launcher,
+        speed=training_speed,
     message:
         "Fine-tune {wildcards.run} on human ratings (Algorithm 1, lines 3 and 9)"
     shell:
-        "python {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers}"
+        "{params.launcher} {params.script:q} --config {params.cfg:q}"
+        " {params.speed}"
         " --index {input.index:q} --weights {input.weights:q} --out {output.weights:q}"
         " 2>&1 | tee {log:q}"

@@ -16,7 +16,7 @@ rule predict:  # line 12, one job a chunk
         "../envs/torch.yaml"
     threads: COMPUTE["threads"]
     resources:
-        gpu=COMPUTE["gpu"],
+        gpu=min(1, COMPUTE["gpu"]),
         mem_mb=2000,
         runtime=240,
         workers=COMPUTE["loader_workers"],
@@ -29,7 +29,8 @@ rule predict:  # line 12, one job a chunk
         "Predict segments of test chunk {wildcards.chunk} with the ensemble (line 12)"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --videos {resources.videos}"
+        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
+        " --videos {resources.videos}"
         " --ensemble {input.ensemble:q} --index {input.index:q} --out {output:q}"
         " 2>&1 | tee {log:q}"
 

@@ -16,18 +16,21 @@ TORCH = {
     "dataset",
     "inference",
     "losses",
+    "monitor",
+    "processes",
     "scoring",
     "stages",
     "training",
+    "training_state",
     "models",
 }
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
-    {"errors", "files", "code_digest"},
+    {"errors", "files", "code_digest", "processes"},
     {"provenance", "gpus", "records", "metrics", "submission", "localisation", "selection"},
     {"ensemble", "command_line", "index", "tables", "simulation"},
     {"frames", "targets", "losses", "models", "estimators", "thresholds", "compute"},
-    {"predictions", "labels", "dataset", "checkpoint"},
+    {"predictions", "labels", "dataset", "checkpoint", "monitor", "training_state"},
     {"label_sets", "training", "inference", "outputs"},
     {"stages"},
     {"scoring"},

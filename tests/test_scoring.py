@@ -19,7 +19,7 @@ from segment_em.stages import dequantiser
 CLASS_IDS = np.array([3, 8, 20])
 SETTINGS = scoring.Inference(max_frames=25, segment_frames=5, precision="float32", videos=2)
 MEASURE = scoring.Measure(top_segments=100_000, replicates=10, seed=0)
-JOB = Job(config={}, inputs=[], threads=1, workers=0)
+JOB = Job(config={}, inputs=[], threads=1, workers=0, gpus=0)
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""The training loop: it learns, repeats itself to the bit, and stops at what is not finite."""
+"""The training loop: it learns, repeats itself to the bit, and stops where it goes wrong."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from small_models import SMALL, small_model
 from torch import nn
 from torch.nn import functional
 
@@ -12,12 +13,11 @@ from segment_em import training
 from segment_em.dataset import Clips
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.models import build
 from segment_em.stages import dequantiser
 from segment_em.targets import Ratings, VideoLabels
+from segment_em.training_state import StateFile
 
 CLASS_IDS = np.array([3, 8, 20])
-FEATURES = {"rgb": 8, "audio": 4}
 PLAN = training.Plan(
     epochs=3,
     videos=2,
@@ -27,20 +27,23 @@ PLAN = training.Plan(
     precision="float32",
     seed=5,
     workers=0,
+    compile=False,
 )
 
 
-def fresh_model(architecture="logistic", **options):
-    torch.manual_seed(1)
-    return build(architecture, FEATURES, 3, 5, {"fusion": "early", **options})
+@pytest.fixture
+def state(tmp_path):
+    """A state that is never written."""
+    return StateFile(tmp_path / "weights", "key", minutes=math.inf)
 
 
-def run(index, plan=PLAN, model=None, rows=(0, 1, 3, 4)):
-    model = model or fresh_model()
+def run(index, state, plan=PLAN, model=None, rows=(0, 1, 3, 4)):
+    model = model or small_model("logistic")
     clips = Clips(FrameReader(index, 25), 5, VideoLabels(index, CLASS_IDS), False)
     objective = training.video_objective(5, 3, "mean")
+    cpu = torch.device("cpu")
     losses = training.train(
-        model, clips, np.array(rows), objective, dequantiser(index), plan, torch.device("cpu")
+        model, clips, np.array(rows), objective, dequantiser(index), plan, cpu, state
     )
     return model, losses
 
@@ -49,58 +52,118 @@ def with_(plan, **changes):
     return training.Plan(**{**plan.__dict__, **changes})
 
 
-def test_the_loss_falls_and_there_is_one_an_epoch(small_index):
-    losses = run(small_index, with_(PLAN, epochs=30))[1]
+def test_the_loss_falls_and_there_is_one_an_epoch(small_index, state):
+    losses = run(small_index, state, with_(PLAN, epochs=30))[1]
     assert len(losses) == 30
     assert losses[-1] < losses[0] / 2
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_weights_are_the_same_to_the_bit_for_any_number_of_loader_workers(small_index, workers):
-    dropout = {"layers": 1, "hidden": 4, "dropout": 0.5}
-    one, _ = run(small_index, PLAN, fresh_model("bigru", **dropout))
+@pytest.mark.parametrize("architecture", SMALL)
+def test_weights_are_the_same_to_the_bit_for_any_number_of_loader_workers(
+    small_index, state, architecture, workers
+):
+    one, _ = run(small_index, state, PLAN, small_model(architecture))
+    model = small_model(architecture)
     torch.manual_seed(99)  # what was drawn before must not matter
-    model = fresh_model("bigru", **dropout)
-    torch.randn(7)
-    other, _ = run(small_index, with_(PLAN, workers=workers), model)
-    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+    other, _ = run(small_index, state, with_(PLAN, workers=workers), model)
+    for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_another_seed_gives_another_order(small_index):
-    one, other = (run(small_index, with_(PLAN, seed=seed))[0] for seed in (1, 2))
+def test_another_seed_gives_another_order(small_index, state):
+    one, other = (run(small_index, state, with_(PLAN, seed=seed))[0] for seed in (1, 2))
     assert not torch.equal(one.classifier.weight, other.classifier.weight)
 
 
-def test_one_step_is_adams_with_the_clipped_gradient(small_index):
+def test_one_step_is_adams_with_the_clipped_gradient(small_index, state):
     """Reference: the first step of Adam moves each weight by the rate times the gradient's sign."""
-    model = fresh_model()
+    model = small_model("logistic")
     before = model.classifier.bias.detach().clone()
-    run(small_index, with_(PLAN, epochs=1, videos=4, decay="constant"), model)
+    run(small_index, state, with_(PLAN, epochs=1, videos=4, decay="constant"), model)
     moved = model.classifier.bias.detach() - before
     torch.testing.assert_close(moved.abs(), torch.full((3,), 0.05), atol=1e-4, rtol=0)
 
 
-def test_linear_decay_reaches_zero_after_the_last_step(small_index):
+@pytest.mark.parametrize("done", [0, 3])
+def test_linear_decay_reaches_zero_after_the_last_step_of_all_attempts(done):
     rates = []
     optimiser = torch.optim.Adam([nn.Parameter(torch.zeros(1))], 0.1)
-    schedule = training._schedule(optimiser, with_(PLAN, decay="linear"), 4)
-    for _ in range(4):
+    schedule = training._schedule(optimiser, with_(PLAN, decay="linear"), 4, done)
+    for _ in range(done, 4):
         rates.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
         schedule.step()
-    assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025][done:])
     assert optimiser.param_groups[0]["lr"] == 0.0
 
 
-def test_a_loss_that_is_not_finite_stops_with_epoch_rate_and_videos(small_index):
-    model = fresh_model()
+def test_a_loss_that_is_not_finite_stops_with_epoch_rate_and_videos(small_index, state):
+    model = small_model("logistic")
     with torch.no_grad():
         model.classifier.bias[0] = math.nan
     with pytest.raises(
         InputError, match=r"loss nan.*epoch 1 at learning rate 0\.05.*videos [abde]"
     ):
-        run(small_index, model=model)
+        run(small_index, state, model=model)
+
+
+def test_a_run_that_diverges_stops_after_the_epoch_with_step_rate_and_videos(small_index, state):
+    model = small_model("logistic")
+    model.classifier.weight.register_hook(lambda gradient: -gradient)  # uphill
+    plan = with_(PLAN, learning_rate=0.5, decay="constant", epochs=50)
+    with pytest.raises(
+        InputError,
+        match=r"diverged: mean loss .* in step 2 of epoch \d+ at .* 0\.5, .*videos [abde]",
+    ):
+        run(small_index, state, plan, model)
+
+
+def test_a_high_but_falling_loss_is_no_divergence(small_index, state):
+    model = small_model("logistic")
+    with torch.no_grad():
+        model.classifier.bias.fill_(30.0)  # every class everywhere: a loss of twenty
+    losses = run(small_index, state, PLAN, model)[1]
+    assert losses[0] > 10
+
+
+def test_a_dead_model_stops_after_the_epoch(small_index, state):
+    model = small_model("logistic")
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+    model.classifier.weight.requires_grad = False
+    with pytest.raises(
+        InputError, match=r"the same scores for all segments.* in step 2 of epoch 1"
+    ):
+        run(small_index, state, PLAN, model)
+
+
+def test_one_segment_alone_is_no_dead_model(small_index, state):
+    run(small_index, state, PLAN, rows=[3])
+
+
+def test_the_error_names_the_last_good_state_and_leaves_it(small_index, tmp_path):
+    """The last gradient is made infinite: the state is that of the step before."""
+    kept = StateFile(tmp_path / "weights", "key", minutes=0)
+    model = small_model("logistic")
+    calls = []
+
+    def spoil(gradient):
+        calls.append(1)
+        return gradient * math.inf if len(calls) == 6 else gradient
+
+    model.classifier.weight.register_hook(spoil)
+    with pytest.raises(InputError, match=rf"step 2 of epoch 3 .*last good state is {kept.path}"):
+        run(small_index, kept, PLAN, model)
+    assert kept.load()["position"].tolist() == [2, 1]
+
+
+def test_a_compiled_model_trains_to_the_same_weights_up_to_rounding(small_index, state):
+    plain, _ = run(small_index, state, PLAN)
+    compiled, _ = run(small_index, state, with_(PLAN, compile=True))
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    for a, b in zip(plain.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
 def test_the_rated_objective_is_the_mean_over_what_is_rated(small_index):

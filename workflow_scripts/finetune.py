@@ -10,7 +10,7 @@ def main() -> None:
     args = parser.parse_args()
     config = dict(args.config)
     fraction = config.pop("validation_fraction")
-    job = command_line.job(args, inputs=[*args.index, args.weights])
+    job = command_line.training_job(args, inputs=[*args.index, args.weights])
     settings = stages.Training(**config)
     stages.finetune(settings, fraction, args.weights, args.index, args.out, job)
 

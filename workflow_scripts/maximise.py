@@ -11,7 +11,7 @@ def main() -> None:
     args = parser.parse_args()
     config = dict(args.config)
     estimation = config.pop("estimation")
-    job = command_line.job(args, inputs=[*args.index, *args.pseudo_labels, args.label_set])
+    job = command_line.training_job(args, inputs=[*args.index, *args.pseudo_labels, args.label_set])
     settings = stages.Training(**config)
     stages.maximise(
         settings, estimation, args.index, args.pseudo_labels, args.label_set, args.out, job

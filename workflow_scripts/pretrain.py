@@ -10,7 +10,7 @@ def main() -> None:
     args = parser.parse_args()
     config = dict(args.config)
     video_loss = config.pop("video_loss")
-    job = command_line.job(args, inputs=[*args.index, args.classes])
+    job = command_line.training_job(args, inputs=[*args.index, args.classes])
     settings = stages.Training(**config)
     stages.pretrain(settings, video_loss, args.index, args.classes, args.out, job)
 

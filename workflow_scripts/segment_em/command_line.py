@@ -3,13 +3,14 @@
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from segment_em.errors import InputError
-from segment_em.provenance import Job
+from segment_em.errors import InputError, StoppedError
+from segment_em.provenance import Job, TrainingJob
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -34,17 +35,30 @@ def _json(text: str) -> Any:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; turn an InputError into one line on stderr and exit status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    """Call `main`; turn an InputError into one line on stderr and exit status 1.
+
+    A job that a signal stopped exits with 128 and the signal's number. Of the processes that
+    torchrun starts for one job, only the first writes log lines.
+    """
+    first = os.environ.get("RANK", "0") == "0"
+    level = logging.INFO if first else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
         main()
     except InputError as error:
         sys.exit(f"error: {error}")
+    except StoppedError as stopped:
+        logging.info("%s", stopped)
+        sys.exit(128 + stopped.signal_number)
 
 
 def training_parser(description: str) -> argparse.ArgumentParser:
     """The arguments of a job that trains."""
     arguments = _computing(parser(description))
+    arguments.add_argument(
+        "--state-minutes", type=float, required=True, help="between two states to resume from"
+    )
+    arguments.add_argument("--compile", action="store_true", help="use torch.compile")
     arguments.add_argument("--out", required=True, help="weights (.safetensors)")
     return arguments
 
@@ -60,9 +74,18 @@ def scoring_parser(description: str) -> argparse.ArgumentParser:
 def _computing(arguments: argparse.ArgumentParser) -> argparse.ArgumentParser:
     arguments.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments.add_argument("--workers", type=int, default=0, help="loader processes, speed only")
+    arguments.add_argument(
+        "--gpus", type=int, default=1, help="GPUs promised; where there is none, the CPU computes"
+    )
     return arguments
 
 
 def job(args: argparse.Namespace, inputs: Sequence[str]) -> Job:
     """What the library records and how much of the machine it may use, from the arguments."""
-    return Job(args.config, inputs, args.threads, args.workers)
+    return Job(args.config, inputs, args.threads, args.workers, args.gpus)
+
+
+def training_job(args: argparse.Namespace, inputs: Sequence[str]) -> TrainingJob:
+    """The same for a job that trains."""
+    common = (args.config, inputs, args.threads, args.workers, args.gpus)
+    return TrainingJob(*common, args.state_minutes, args.compile)

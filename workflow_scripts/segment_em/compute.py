@@ -5,13 +5,18 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from segment_em import processes
+from segment_em.errors import InputError
+
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-def prepare(threads: int) -> torch.device:
+def prepare(threads: int, gpus: int) -> torch.device:
     """The device of this process, with kernels chosen so that the same work gives the same bits.
 
-    threads: CPU threads; a result is repeatable for one number of them.
+    threads: CPU threads of the job; a result is repeatable for one number of them. gpus: that the
+    job was promised; without any it runs on the CPU. Raises InputError if there are some, but
+    fewer than promised.
     """
     # cuBLAS is only repeatable with a fixed workspace, which must be set before its first use.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -20,8 +25,29 @@ def prepare(threads: int) -> torch.device:
     torch.set_deterministic_debug_mode("error")
     # It fills every new tensor with NaN: a fifth of a training step on the CPU.
     torch.utils.deterministic.fill_uninitialized_memory = False
-    torch.set_num_threads(threads)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(max(1, threads // processes.count()))
+    return _device(gpus)
+
+
+def _device(gpus: int) -> torch.device:
+    if not (gpus and torch.cuda.is_available()):
+        return torch.device("cpu")
+    found, needed = torch.cuda.device_count(), max(gpus, processes.count())
+    if found < needed:
+        raise InputError(
+            f"compute: this job needs {needed} GPUs and sees {found}; lower compute.gpu, or let it "
+            "see the others (CUDA_VISIBLE_DEVICES)"
+        )
+    device = torch.device("cuda", processes.rank())
+    torch.cuda.set_device(device)
+    return device
+
+
+def conditions(device: torch.device, threads: int) -> dict[str, object]:
+    """What decides the last bits of a result beside the work itself."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    count = processes.count()
+    return {"gpu": gpu, "threads": threads, "processes": count, "torch": torch.__version__}
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:

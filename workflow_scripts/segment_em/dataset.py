@@ -4,7 +4,8 @@ Shapes: B clips, T frames (padded to a multiple of the segment), S segments, F f
 modality, C classes.
 """
 
-from collections.abc import Iterator, Mapping
+import signal
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -28,9 +29,10 @@ class Source(Protocol):
 class Batch:
     """Some clips, whole videos, as they are stored.
 
-    rows: int64 [B], rows in the index. stored: {modality: [B, T, F] as stored, zero padded}.
-    frames: {modality: int64 [B]}, frames that are there. mask: bool [B, T], the frames that the
-    model is asked about. labels: sparse labels as tensors; None when only scores are wanted.
+    rows: int64 [B], rows in the index; none in Clips.nothing. stored: {modality: [B, T, F] as
+    stored, zero padded}. frames: {modality: int64 [B]}, frames that are there. mask: bool [B, T],
+    the frames that the model is asked about. labels: sparse labels as tensors; None when only
+    scores are wanted.
     """
 
     rows: np.ndarray
@@ -63,6 +65,11 @@ class Batch:
             labels=None if self.labels is None else tuple(t.pin_memory() for t in self.labels),
         )
 
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Keep the memory of this batch until the stream has used it."""
+        for tensor in (*self.stored.values(), *self.frames.values(), self.mask, *self._labels()):
+            tensor.record_stream(stream)
+
     def segment_mask(self, segment_frames: int) -> torch.Tensor:
         """bool [B, S]: the segments with at least one frame of the mask."""
         return self.mask.unflatten(1, (-1, segment_frames)).any(2)
@@ -70,14 +77,14 @@ class Batch:
     def video_targets(self, classes: int) -> torch.Tensor:
         """float32 [B, C]: 1 where the video carries the class."""
         clip, _, column, value = self._labels()
-        targets_BC = torch.zeros(len(self.rows), classes, device=value.device)
+        targets_BC = torch.zeros(len(self.mask), classes, device=value.device)
         targets_BC[clip, column] = value
         return targets_BC
 
     def segment_targets(self, segments: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
         """float32 [B, S, C] twice: the labels, and 1 where there is one."""
         clip, segment, column, value = self._labels()
-        shape = (len(self.rows), segments, classes)
+        shape = (len(self.mask), segments, classes)
         targets_BSC = torch.zeros(shape, device=value.device)
         listed_BSC = torch.zeros(shape, device=value.device)
         targets_BSC[clip, segment, column] = value
@@ -132,8 +139,28 @@ class Clips(Dataset[Batch]):
         """int64 [V]: segments of each video; the last may be cut short."""
         return -(-self.frame_counts // self.segment_frames)
 
+    def nothing(self) -> Batch:
+        """A clip without frames or labels: what a process computes whose share of a batch is empty.
+
+        Every process has to take part in the sums over all of them.
+        """
+        shapes = {
+            name: np.zeros((1, self.segment_frames, modality.width), modality.dtype)
+            for name, modality in self.reader.index.modalities.items()
+        }
+        label = torch.zeros(0, dtype=torch.int64)
+        return Batch(
+            np.zeros(0, np.int64),
+            {name: torch.from_numpy(array) for name, array in shapes.items()},
+            {name: torch.zeros(1, dtype=torch.int64) for name in shapes},
+            torch.zeros(1, self.segment_frames, dtype=torch.bool),
+            (label, label, label, torch.zeros(0)),
+        )
+
     def __getitem__(self, rows: np.ndarray) -> Batch:
         rows = np.asarray(rows)
+        if not len(rows):
+            return self.nothing()
         counts = self.frame_counts[rows]
         segments = max(1, -(-int(counts.max()) // self.segment_frames))
         length = segments * self.segment_frames
@@ -167,6 +194,32 @@ def in_order(rows: np.ndarray, batch: int) -> list[np.ndarray]:
 def load(clips: Clips, batches: list[np.ndarray], workers: int, pin: bool) -> Iterator[Batch]:
     """The batches in the order given, whatever the number of loader workers."""
     loader = DataLoader(
-        clips, batch_size=None, sampler=batches, num_workers=workers, pin_memory=pin
+        clips,
+        batch_size=None,
+        sampler=batches,
+        num_workers=workers,
+        pin_memory=pin,
+        worker_init_fn=_ignore_signals,
     )
     return iter(loader)
+
+
+def _ignore_signals(worker: int) -> None:
+    # A signal to the whole group asks the job to finish its step, for which it needs its workers;
+    # they end when it does.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """The batches on the device; a GPU still computes on one while the next is copied there."""
+    if device.type != "cuda":
+        yield from batches
+        return
+    copies, computes = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    for batch in batches:
+        with torch.cuda.stream(copies):
+            copied = batch.to(device)
+        computes.wait_stream(copies)
+        copied.record_stream(computes)
+        yield copied

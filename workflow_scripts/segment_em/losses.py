@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
+from segment_em import processes
+
 
 def mean(logits_BSC: torch.Tensor, mask_BS1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return log p and log(1 - p), [B, C], of eq. 15: p is the mean of the segments' scores."""
@@ -105,9 +107,12 @@ def segment_loss(
 
 
 def weighted_mean(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return sum(losses * weights) / sum(weights), weights broadcast to the losses; 0 for none."""
+    """Return sum(losses * weights) / sum(weights), weights broadcast to the losses; 0 for none.
+
+    Under several processes the weights of all of them: their results add up to the mean.
+    """
     weights = weights.to(losses.dtype).expand_as(losses)
-    total = weights.sum()
+    total = processes.total(weights.sum())
     return (losses * weights).sum() / torch.where(total > 0, total, 1.0)
 
 

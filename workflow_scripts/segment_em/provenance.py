@@ -58,17 +58,29 @@ class Job:
     """What every job is given beside its settings.
 
     config: recorded in the result. inputs: files whose digests are recorded. threads: CPU
-    threads. workers: loader processes.
+    threads. workers: loader processes. gpus: that the job was promised.
     """
 
     config: Mapping[str, Any]
     inputs: Sequence[str | Path]
     threads: int
     workers: int
+    gpus: int
 
     def stamp(self, **results: Any) -> dict[str, Any]:
         """What decides the result, and what came out of it."""
         return stamp(self.config, self.inputs) | results
+
+
+@dataclass(frozen=True)
+class TrainingJob(Job):
+    """What a job that trains is given besides.
+
+    state_minutes: between two states to resume from. compile: use torch.compile.
+    """
+
+    state_minutes: float
+    compile: bool
 
 
 def circumstances(started: float) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Scorer:
             self.settings.videos,
             self.job.workers,
             self.settings.precision,
-            prepare(self.job.threads),
+            prepare(self.job.threads, self.job.gpus),
         )
 
 

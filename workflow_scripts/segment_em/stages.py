@@ -14,16 +14,16 @@ import pandas as pd
 import torch
 from torch import nn
 
-from segment_em import estimators, provenance
+from segment_em import estimators, processes, provenance
 from segment_em.checkpoint import Specification, load_weights, save_weights
-from segment_em.compute import prepare
+from segment_em.compute import conditions, prepare
 from segment_em.dataset import Clips, Dequantise, Source
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.index import Index, in_validation, read_class_list, read_index
 from segment_em.labels import PseudoLabels
 from segment_em.models import set_prior
-from segment_em.provenance import Job
+from segment_em.provenance import TrainingJob
 from segment_em.targets import Ratings, VideoLabels
 from segment_em.training import (
     Objective,
@@ -33,6 +33,7 @@ from segment_em.training import (
     train,
     video_objective,
 )
+from segment_em.training_state import StateFile
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,11 @@ class Training:
     precision: str
     seed: int
 
-    def plan(self, frame_level: bool, workers: int) -> Plan:
-        """The training plan; a frame-level model's batch of segments is turned into videos."""
+    def plan(self, frame_level: bool, job: TrainingJob) -> Plan:
+        """The training plan; a frame-level model's batch of segments is turned into videos.
+
+        The job's loader workers are divided among its processes, at least one each if any.
+        """
         segments_a_video = self.max_frames // self.segment_frames
         videos = max(1, self.batch // segments_a_video) if frame_level else self.batch
         return Plan(
@@ -68,7 +72,8 @@ class Training:
             clip_norm=self.clip_norm,
             precision=self.precision,
             seed=self.seed,
-            workers=workers,
+            workers=-(-job.workers // processes.count()),
+            compile=job.compile,
         )
 
 
@@ -78,7 +83,7 @@ def pretrain(
     index_paths: Sequence[str | Path],
     classes_path: str | Path,
     out: str | Path,
-    job: Job,
+    job: TrainingJob,
 ) -> None:
     """Algorithm 1, line 2: train a fresh model on video labels (eqs. 15 and 16)."""
     index, class_ids = read_index(index_paths), read_class_list(classes_path)
@@ -100,7 +105,7 @@ def maximise(
     pseudo_label_paths: Sequence[str | Path],
     label_set_path: str | Path,
     out: str | Path,
-    job: Job,
+    job: TrainingJob,
 ) -> None:
     """Algorithm 1, lines 7 and 8: train a fresh model on the estimated labels (M-step)."""
     index, label_set = read_index(index_paths), pd.read_csv(label_set_path)
@@ -124,10 +129,10 @@ def finetune(
     weights: str | Path,
     index_paths: Sequence[str | Path],
     out: str | Path,
-    job: Job,
+    job: TrainingJob,
 ) -> None:
     """Algorithm 1, lines 3 and 9: go on with a pretrained model on the human ratings (eq. 17)."""
-    started, device = time.time(), prepare(job.threads)
+    started, device = time.time(), _prepare(job)
     model, specification = load_weights(weights)
     index = read_index(index_paths)
     index = index.take(np.flatnonzero(~in_validation(index.video_ids, validation_fraction)))
@@ -139,9 +144,9 @@ def finetune(
     if not len(rows):
         raise InputError("fine-tuning: no rated segment of these classes; check data.segments")
     clips = Clips(reader, settings.segment_frames, source, model.frame_level)
-    plan = settings.plan(model.frame_level, job.workers)
-    losses = train(model, clips, rows, rated_objective(), dequantiser(index), plan, device)
-    _save(out, model, specification, job, losses, started)
+    _train(
+        settings, model, specification, clips, rows, rated_objective(), out, job, device, started
+    )
 
 
 def dequantiser(index: Index) -> Dequantise:
@@ -157,9 +162,9 @@ def _train_fresh(
     source: Source,
     objective: Objective,
     out: str | Path,
-    job: Job,
+    job: TrainingJob,
 ) -> None:
-    started, device = time.time(), prepare(job.threads)
+    started, device = time.time(), _prepare(job)
     specification = Specification(
         settings.architecture,
         settings.options,
@@ -174,18 +179,34 @@ def _train_fresh(
     rows = np.flatnonzero(clips.frame_counts > 0)
     if not len(rows):
         raise InputError("training: no video with frames; check data.train")
-    plan = settings.plan(model.frame_level, job.workers)
-    losses = train(model, clips, rows, objective, dequantiser(index), plan, device)
-    _save(out, model, specification, job, losses, started)
+    _train(settings, model, specification, clips, rows, objective, out, job, device, started)
 
 
-def _save(
-    out: str | Path,
+def _prepare(job: TrainingJob) -> torch.device:
+    processes.join(job.gpus)
+    return prepare(job.threads, job.gpus)
+
+
+def _train(
+    settings: Training,
     model: nn.Module,
     specification: Specification,
-    job: Job,
-    losses: list[float],
+    clips: Clips,
+    rows: np.ndarray,
+    objective: Objective,
+    out: str | Path,
+    job: TrainingJob,
+    device: torch.device,
     started: float,
 ) -> None:
-    stamp = job.stamp(epoch_losses=losses, final_loss=losses[-1])
-    save_weights(out, model, specification, stamp, provenance.circumstances(started))
+    """Train, write the weights, and remove the state that a resumed job would have needed."""
+    stamp = job.stamp()
+    same = {"work": stamp, "compile": job.compile, **conditions(device, job.threads)}
+    state = StateFile(out, provenance.digest(same), job.state_minutes)
+    plan, dequantise = settings.plan(model.frame_level, job), dequantiser(clips.reader.index)
+    losses = train(model, clips, rows, objective, dequantise, plan, device, state)
+    if processes.rank() == 0:
+        stamp |= {"epoch_losses": losses, "final_loss": losses[-1]}
+        save_weights(out, model, specification, stamp, provenance.circumstances(started))
+        state.remove()
+    processes.leave()

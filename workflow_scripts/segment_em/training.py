@@ -1,37 +1,40 @@
-"""The one training loop: pretraining, the M-step and fine-tuning, on CPU and GPU.
+"""The one training loop: pretraining, the M-step and fine-tuning, on CPU and GPUs.
 
-It receives the model, the clips and the objective, and builds none of them.
+It receives the model, the clips and the objective, and builds none of them. Under torchrun each
+process trains on its share of every batch, and their losses and gradients add up to those of one.
 """
 
 import logging
-import time
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
+from segment_em import processes, training_state
 from segment_em.compute import autocast
-from segment_em.dataset import Batch, Clips, Dequantise, load, shuffled
-from segment_em.errors import InputError
+from segment_em.dataset import Batch, Clips, Dequantise, load, on_device, shuffled
+from segment_em.errors import StoppedError
 from segment_em.losses import segment_loss, video_loss
+from segment_em.monitor import Monitor, Step
+from segment_em.training_state import Signals, StateFile
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_PROGRESS = 5.0
-
-# logits_BSC, batch -> scalar loss
+# logits_BSC, batch -> scalar loss: this process's part of the mean over all of them
 Objective = Callable[[torch.Tensor, Batch], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. epochs: passes over the videos. videos: clips a batch.
+    """How to train. epochs: passes over the videos. videos: clips a batch, of all processes.
 
     learning_rate: Adam's, at the start; decay: "constant", or "linear" to zero at the last step.
-    clip_norm: largest gradient norm. precision: see compute.autocast. workers: loader processes,
-    which change nothing but the speed.
+    clip_norm: largest gradient norm. precision: see compute.autocast. workers: loader processes
+    of each process, which change nothing but the speed. compile: by torch.compile, which changes
+    results by rounding.
     """
 
     epochs: int
@@ -42,6 +45,7 @@ class Plan:
     precision: str
     seed: int
     workers: int
+    compile: bool
 
 
 def video_objective(segment_frames: int, classes: int, pooling: str) -> Objective:
@@ -75,6 +79,15 @@ def estimated_objective(segment_frames: int) -> Objective:
     return loss
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where training begins: epoch and step from 0, and the state that it goes on from, if any."""
+
+    epoch: int
+    step: int
+    state: dict[str, torch.Tensor] | None
+
+
 def train(
     model: nn.Module,
     clips: Clips,
@@ -83,87 +96,129 @@ def train(
     dequantise: Dequantise,
     plan: Plan,
     device: torch.device,
+    state: StateFile,
 ) -> list[float]:
     """Train the model in place; return the mean loss of each epoch.
 
-    rows: int64, the videos to train on. Raises InputError if the loss or a gradient stops being
-    finite, naming step, learning rate and videos.
+    rows: int64, the videos to train on. state: goes on from it if it holds one; the caller removes
+    it. Under torchrun every process calls this with the same arguments and gets the same result.
+    Raises InputError if training goes wrong (see monitor.py), naming step, learning rate and
+    videos; StoppedError, with the state kept, if SIGTERM or SIGINT arrives.
     """
     model.to(device).train()
-    steps_an_epoch = -(-len(rows) // plan.videos)
     optimiser = torch.optim.Adam(model.parameters(), plan.learning_rate, fused=True)
-    schedule = _schedule(optimiser, plan, plan.epochs * steps_an_epoch)
+    video_ids = clips.reader.index.video_ids
+    monitor = Monitor(plan.epochs, len(rows), video_ids, device, state.kept)
     # Dropout must not depend on what was drawn before, when the weights were initialised.
-    torch.manual_seed(plan.seed)
-    progress = _Progress(plan, len(rows))
-    for epoch in range(plan.epochs):
-        batches = shuffled(rows, plan.videos, plan.seed, epoch)
-        for batch in load(clips, batches, plan.workers, pin=device.type == "cuda"):
-            batch = batch.to(device)
+    torch.manual_seed(plan.seed + processes.rank())
+    start = _start(state, model, optimiser, monitor)
+    steps_an_epoch = -(-len(rows) // plan.videos)
+    done = start.epoch * steps_an_epoch + start.step
+    schedule = _schedule(optimiser, plan, plan.epochs * steps_an_epoch, done)
+    network = _network(model, plan, device)
+    with Signals() as signals:
+        for epoch, number, batch_rows, batch in _batches(clips, rows, plan, device, start):
+            step = Step(epoch, number, batch_rows, schedule.get_last_lr()[0])
             optimiser.zero_grad(set_to_none=True)
             with autocast(device, plan.precision):
-                logits_BSC = model(dequantise(batch), batch.mask)
+                logits_BSC = network(dequantise(batch), batch.mask)
             loss = objective(logits_BSC.float(), batch)
-            loss.backward()
+            # The losses of the processes add up, but their gradients are averaged.
+            (loss * processes.count()).backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), plan.clip_norm)
-            _check_finite(loss, norm, optimiser, epoch, batch, clips)
+            monitor.scores(logits_BSC, batch.segment_mask(clips.segment_frames))
+            monitor.step(step, processes.total(loss.detach()), norm)
             optimiser.step()
             schedule.step()
-            progress.step(epoch, float(loss.detach()), len(batch.rows))
-    return progress.epoch_losses()
+            if number + 1 == steps_an_epoch:
+                monitor.end_epoch(step)
+            _keep(state, signals, step, model, optimiser, monitor, device)
+    return monitor.epoch_losses()
+
+
+def _start(
+    state: StateFile, model: nn.Module, optimiser: torch.optim.Optimizer, monitor: Monitor
+) -> Start:
+    found = state.load()
+    (missing,) = processes.highest(found is None)
+    if found is None or missing:
+        return Start(0, 0, None)
+    training_state.restore(found, model, optimiser)
+    monitor.restore(found)
+    epoch, step = found["position"].tolist()
+    log.info("going on after step %d of epoch %d, from %s", step, epoch + 1, state.path)
+    return Start(epoch, step, found)
+
+
+def _network(model: nn.Module, plan: Plan, device: torch.device) -> nn.Module:
+    """The model as it is called: distributed where there are several processes, and compiled."""
+    network = model
+    if processes.count() > 1:
+        network = nn.parallel.DistributedDataParallel(
+            model,
+            device_ids=[device] if device.type == "cuda" else None,
+            forward_sync_buffers=False,  # batch norms hold the statistics of all processes
+            # It would regroup gradients after the first step, and a resumed job's first step is
+            # another: with three processes or more, sums would then differ in their last bits.
+            find_unused_parameters=True,
+        )
+    # Clips and frames differ from batch to batch.
+    return torch.compile(network, dynamic=True) if plan.compile else network
+
+
+def _batches(
+    clips: Clips, rows: np.ndarray, plan: Plan, device: torch.device, start: Start
+) -> Iterator[tuple[int, int, np.ndarray, Batch]]:
+    """Epoch, step, the videos of the batch, and this process's share of them, on the device.
+
+    Batches before `start` are skipped unread.
+    """
+    for epoch in range(start.epoch, plan.epochs):
+        skipped = start.step if epoch == start.epoch else 0
+        order = shuffled(rows, plan.videos, plan.seed, epoch)[skipped:]
+        shares = [batch[processes.rank() :: processes.count()] for batch in order]
+        loaded = load(clips, shares, plan.workers, pin=device.type == "cuda")
+        if start.state and epoch == start.epoch:
+            # Only now: a loader draws a number when it starts.
+            training_state.restore_generators(start.state, device)
+        places = zip(range(skipped, skipped + len(order)), order, strict=True)
+        for (number, batch_rows), batch in zip(places, on_device(loaded, device), strict=True):
+            yield epoch, number, batch_rows, batch
+
+
+def _keep(
+    state: StateFile,
+    signals: Signals,
+    step: Step,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    monitor: Monitor,
+    device: torch.device,
+) -> None:
+    """Write the state after a step if it is time, or if a signal came: then raise StoppedError."""
+    signal_number, due = processes.highest(signals.received, state.due())
+    if not (signal_number or due):
+        return
+    monitor.check()
+    tensors = training_state.captured(model, optimiser, device) | monitor.captured()
+    if processes.rank() == 0:
+        state.save(tensors | {"position": torch.tensor([step.epoch, step.number + 1])})
+    processes.highest(0)  # until it is written
+    if signal_number:
+        place = f"step {step.number + 1} of epoch {step.epoch + 1}"
+        raise StoppedError(
+            signal_number,
+            f"stopped by {signal.Signals(signal_number).name} after {place}; the same command "
+            f"goes on from {state.path}",
+        )
 
 
 def _schedule(
-    optimiser: torch.optim.Optimizer, plan: Plan, steps: int
+    optimiser: torch.optim.Optimizer, plan: Plan, steps: int, done: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    factor = {"constant": lambda step: 1.0, "linear": lambda step: max(0.0, 1.0 - step / steps)}
+    """The learning rate of each step. done: steps of an earlier attempt."""
+    factor = {
+        "constant": lambda step: 1.0,
+        "linear": lambda step: max(0.0, 1.0 - (done + step) / steps),
+    }
     return torch.optim.lr_scheduler.LambdaLR(optimiser, factor[plan.decay])
-
-
-def _check_finite(
-    loss: torch.Tensor,
-    norm: torch.Tensor,
-    optimiser: torch.optim.Optimizer,
-    epoch: int,
-    batch: Batch,
-    clips: Clips,
-) -> None:
-    if torch.isfinite(loss) and torch.isfinite(norm):
-        return
-    names = ", ".join(str(name) for name in clips.reader.index.video_ids[batch.rows[:5]])
-    raise InputError(
-        f"training: loss {loss.item():g}, gradient norm {norm.item():g} in epoch {epoch + 1} at "
-        f"learning rate {optimiser.param_groups[0]['lr']:g}, batch of videos {names}, ...; "
-        "lower the learning rate or the clip norm"
-    )
-
-
-class _Progress:
-    """Losses by epoch, and a log line every few seconds."""
-
-    def __init__(self, plan: Plan, videos: int) -> None:
-        self.plan, self.videos = plan, videos
-        self.sums = np.zeros((plan.epochs, 2))
-        self.started = self.last = time.monotonic()
-
-    def step(self, epoch: int, loss: float, videos: int) -> None:
-        self.sums[epoch] += loss * videos, videos
-        now = time.monotonic()
-        epoch_done = self.sums[epoch, 1] >= self.videos
-        if now - self.last < SECONDS_BETWEEN_PROGRESS and not (
-            epoch_done and epoch + 1 == self.plan.epochs
-        ):
-            return
-        self.last = now
-        done, rate = self.sums[:, 1].sum(), self.sums[:, 1].sum() / (now - self.started)
-        log.info(
-            "epoch %d of %d: loss %.5f, %.0f videos/s, %.0f s left",
-            epoch + 1,
-            self.plan.epochs,
-            self.sums[epoch, 0] / self.sums[epoch, 1],
-            rate,
-            (self.videos * self.plan.epochs - done) / rate,
-        )
-
-    def epoch_losses(self) -> list[float]:
-        return [float(total / count) for total, count in self.sums]

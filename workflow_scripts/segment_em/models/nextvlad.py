@@ -12,7 +12,7 @@ the equations leave out are as in its author's code, github.com/linrongc/youtube
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn import functional
 
 from segment_em.errors import InputError
@@ -32,21 +32,60 @@ BATCH_NORM_EPSILON = 1e-3
 SMALLEST_NORM = 1e-6
 
 
+class SumOverProcesses(torch.autograd.Function):
+    """The sum of all processes' values; the gradient of each is the sum of all gradients."""
+
+    @staticmethod
+    def forward(ctx, values):
+        summed = values.clone()
+        distributed.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx, gradient):
+        summed = gradient.clone()
+        distributed.all_reduce(summed)
+        return summed
+
+
 class BatchNorm(nn.BatchNorm1d):
     """Batch norm over rows, in TensorFlow's terms: decay = 1 - momentum.
 
     A single row has no variance: it is normalised by the running statistics, in training too.
+    Where several processes train together, the rows are those of all of them.
     """
 
     def __init__(self, width: int, decay: float):
         super().__init__(width, eps=BATCH_NORM_EPSILON, momentum=1 - decay)
 
     def forward(self, values_NF: torch.Tensor) -> torch.Tensor:
+        if self.training and distributed.is_available() and distributed.is_initialized():
+            return self.over_processes(values_NF.float()).to(values_NF.dtype)
         if len(values_NF) > 1:
             return super().forward(values_NF)
         return functional.batch_norm(
             values_NF, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )
+
+    # Waits for other processes, which a compiler cannot see through.
+    @torch.compiler.disable
+    def over_processes(self, values_NF: torch.Tensor) -> torch.Tensor:
+        """As nn.SyncBatchNorm, which does not exist on the CPU; a process may have no rows."""
+        rows = SumOverProcesses.apply(values_NF.new_tensor(len(values_NF)))
+        divisor = rows.clamp(min=1)
+        mean_F = SumOverProcesses.apply(values_NF.sum(dim=0)) / divisor
+        squares_F = SumOverProcesses.apply((values_NF - mean_F).square().sum(dim=0))
+        # Chosen on the device: asking how many rows there are would wait for it.
+        enough = rows > 1
+        mean_F = torch.where(enough, mean_F, self.running_mean)
+        variance_F = torch.where(enough, squares_F / divisor, self.running_var)
+        with torch.no_grad():
+            unbiased_F = torch.where(enough, squares_F / (rows - 1).clamp(min=1), self.running_var)
+            self.running_mean.lerp_(mean_F, self.momentum)
+            self.running_var.lerp_(unbiased_F, self.momentum)
+            self.num_batches_tracked.add_(enough)
+        scale_F = self.weight * torch.rsqrt(variance_F + self.eps)
+        return (values_NF - mean_F) * scale_F + self.bias
 
 
 def he_linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
