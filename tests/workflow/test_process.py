@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -128,6 +129,47 @@ def test_localisations_name_their_classes_and_stay_within_their_videos(tiny_run,
 
 def test_nothing_runs_again_when_nothing_changed(tiny_run):
     assert "Nothing to be done" in snakemake(tiny_run, "--dry-run").stdout
+
+
+def test_how_a_job_computes_repeats_nothing(tiny_run):
+    compute = "{threads: 2, gpu: 2, loader_workers: 1, compile: true, state_minutes: 1}"
+    plan = snakemake(tiny_run, "--dry-run", "--config", f"compute={compute}").stdout
+    assert "Nothing to be done" in plan
+
+
+def test_jobs_that_train_use_all_their_gpus_and_others_one(tmp_path):
+    """A dry run prints the commands."""
+    arguments = ("--dry-run", "--printshellcmds", "--config", "compute={gpu: 3, state_minutes: 9}")
+    printed = snakemake(tmp_path, *arguments).stdout.splitlines()
+    lines = [line.removeprefix("Shell command: ") for line in printed if ".py" in line]
+    commands = [line.split() for line in lines]
+    promised = {}
+    for words in commands:
+        script = next(Path(word).stem for word in words if word.endswith(".py"))
+        promised.setdefault(script, set()).add(
+            (words[0], words[words.index("--gpus") + 1] if "--gpus" in words else None)
+        )
+        if words[0] == "torchrun":
+            assert words[1:4] == ["--standalone", "--nproc-per-node", "3"]
+            assert words[words.index("--state-minutes") + 1] == "9.0"
+    for script in ("pretrain", "maximise", "finetune"):
+        assert promised[script] == {("torchrun", "3")}
+    for script in ("estimate", "evaluate", "predict"):
+        assert promised[script] == {("python", "1")}
+    assert promised["select_model"] == {("python", None)}
+
+
+def test_jobs_promised_gpus_run_on_the_cpu_where_there_is_none(tiny_run, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    weights = "results/tiny/em/iteration-0/logistic/finetuned.safetensors"
+    done = snakemake(tmp_path, weights, "--config", "compute={gpu: 2}")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert (tmp_path / weights).read_bytes() == (tiny_run / weights).read_bytes()
+
+
+def test_no_training_state_is_left(results):
+    assert not list(results.glob("**/.*"))
 
 
 def test_another_threshold_repeats_no_inference(tiny_run):
