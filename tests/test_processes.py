@@ -25,7 +25,7 @@ PYTHONPATH = os.pathsep.join([str(ROOT / "workflow_scripts"), str(ROOT / "tests"
 
 
 def torchrun(processes, *arguments):
-    done = subprocess.run(
+    return subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
             *("--nproc-per-node", str(processes), *map(str, arguments)),
@@ -34,8 +34,6 @@ def torchrun(processes, *arguments):
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr[-6000:]
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +63,9 @@ def alone(index_path):
 
 @pytest.fixture(scope="module", params=[2, 3])
 def together(request, index_path):
-    torchrun(request.param, ROOT / "tests/train_under_torchrun.py", index_path, index_path.parent)
+    script = ROOT / "tests/train_under_torchrun.py"
+    done = torchrun(request.param, script, index_path, index_path.parent)
+    assert done.returncode == 0, done.stderr[-6000:]
     files = [f"{rank}-of-{request.param}.json" for rank in range(request.param)]
     return [json.loads((index_path.parent / file).read_text()) for file in files]
 
@@ -101,8 +101,8 @@ def test_processes_stopped_by_a_signal_to_one_of_them_go_on_to_the_same_bits(tog
         assert found["resumed"] == dict.fromkeys(SMALL, True)
 
 
-def pretrain(index_path, out, gpus):
-    """A pretraining job by two processes; returns what it printed."""
+def pretrain(index_path, out, gpus, *more):
+    """A pretraining job by two processes; returns how it ended."""
     settings = {
         "architecture": "logistic",
         "options": SMALL["logistic"],
@@ -128,17 +128,25 @@ def pretrain(index_path, out, gpus):
         "--out": out,
     }
     words = [word for pair in arguments.items() for word in pair]
-    return torchrun(2, ROOT / "workflow_scripts/pretrain.py", *words).stderr
+    return torchrun(2, ROOT / "workflow_scripts/pretrain.py", *words, *more)
 
 
 @pytest.mark.parametrize("gpus", [0, 2])
 def test_a_job_of_two_processes_leaves_one_result_and_one_log(index_path, tmp_path, gpus):
     """Promised GPUs where there are none, it is one process on the CPU."""
-    said = pretrain(index_path, tmp_path / "weights.safetensors", gpus)
+    done = pretrain(index_path, tmp_path / "weights.safetensors", gpus)
+    assert done.returncode == 0, done.stderr[-6000:]
+    said = done.stderr
     assert said.count("epoch 3 of 3") == 1
     assert ("no GPU here" in said) == (gpus > 0)
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["classes.csv", "weights.json", "weights.safetensors"]
+
+
+def test_compiling_with_several_processes_is_refused(index_path, tmp_path):
+    done = pretrain(index_path, tmp_path / "weights.safetensors", 0, "--compile")
+    assert done.returncode != 0
+    assert "error: compute.compile works with one GPU a job" in done.stderr
 
 
 def test_a_clip_of_nothing_has_no_weight_and_no_video(index_path):

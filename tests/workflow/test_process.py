@@ -163,7 +163,7 @@ def test_jobs_promised_gpus_run_on_the_cpu_where_there_is_none(tiny_run, tmp_pat
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     weights = "results/tiny/em/iteration-0/logistic/finetuned.safetensors"
-    done = snakemake(tmp_path, weights, "--config", "compute={gpu: 2}")
+    done = snakemake(tmp_path, "--config", "compute={gpu: 2}", "--", weights)
     assert done.returncode == 0, done.stdout[-4000:]
     assert (tmp_path / weights).read_bytes() == (tiny_run / weights).read_bytes()
 

@@ -184,6 +184,9 @@ def _train_fresh(
 
 def _prepare(job: TrainingJob) -> torch.device:
     processes.join(job.gpus)
+    if job.compile and processes.count() > 1:
+        # The compiler ended such jobs with SIGABRT where batch norms sum over processes.
+        raise InputError("compute.compile works with one GPU a job; set compute.gpu to 1")
     return prepare(job.threads, job.gpus)
 
 

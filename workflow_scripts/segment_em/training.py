@@ -151,10 +151,9 @@ def _start(
 
 
 def _network(model: nn.Module, plan: Plan, device: torch.device) -> nn.Module:
-    """The model as it is called: distributed where there are several processes, and compiled."""
-    network = model
+    """The model as it is called: distributed where there are several processes, or compiled."""
     if processes.count() > 1:
-        network = nn.parallel.DistributedDataParallel(
+        return nn.parallel.DistributedDataParallel(
             model,
             device_ids=[device] if device.type == "cuda" else None,
             forward_sync_buffers=False,  # batch norms hold the statistics of all processes
@@ -163,7 +162,7 @@ def _network(model: nn.Module, plan: Plan, device: torch.device) -> nn.Module:
             find_unused_parameters=True,
         )
     # Clips and frames differ from batch to batch.
-    return torch.compile(network, dynamic=True) if plan.compile else network
+    return torch.compile(model, dynamic=True) if plan.compile else model
 
 
 def _batches(

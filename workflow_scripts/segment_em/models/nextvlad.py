@@ -67,8 +67,6 @@ class BatchNorm(nn.BatchNorm1d):
             values_NF, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )
 
-    # Waits for other processes, which a compiler cannot see through.
-    @torch.compiler.disable
     def over_processes(self, values_NF: torch.Tensor) -> torch.Tensor:
         """As nn.SyncBatchNorm, which does not exist on the CPU; a process may have no rows."""
         rows = SumOverProcesses.apply(values_NF.new_tensor(len(values_NF)))
