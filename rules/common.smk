@@ -5,6 +5,7 @@ import sys
 import zlib
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 sys.path[:0] = [f"{workflow.basedir}/rules", f"{workflow.basedir}/workflow_scripts"]
 from configuration import (
@@ -19,7 +20,7 @@ from configuration import (
     threshold_of,
 )
 from segment_em.code_digest import code_digests
-from segment_em.provenance import canonical
+from segment_em.provenance import beside, canonical, other_versions
 
 try:
     CONFIG = checked(config)
@@ -28,7 +29,8 @@ except ConfigError as error:
 
 DATA, EM, COMPUTE = CONFIG["data"], CONFIG["em"], CONFIG["compute"]
 RESULTS = f"results/{CONFIG['experiment']}"
-SCRIPTS = os.path.relpath(f"{workflow.basedir}/workflow_scripts")
+# A Path, since Snakemake leaves it out when it compares params: the folders may move.
+SCRIPTS = Path(os.path.relpath(f"{workflow.basedir}/workflow_scripts"))
 LAST = len(EM["iterations"])
 
 
@@ -231,3 +233,23 @@ def training_speed(wildcards, threads, resources):
         f"--threads {threads} --workers {COMPUTE['loader_workers']} --gpus {resources.gpu}"
         f" --state-minutes {COMPUTE['state_minutes']}{flags}"
     )
+
+
+# Versions: results that were made with others -----------------------------------------------------
+
+
+def warn_of_versions():
+    """Name results that were made with other versions; whether to repeat them is for people."""
+    folders = [f"results/{kind}/{DATA['name']}" for kind in ("data", "index")] + [RESULTS]
+    files = other_versions(folders)
+    if files:
+        shown = "\n".join(f"  {file}: {change}" for file, change in list(files.items())[:3])
+        logger.warning(
+            f"{len(files)} results were made with other versions of their packages:\n{shown}\n"
+            "They stand. To repeat them, add to the command line: --forcerun"
+            f" $(python {SCRIPTS}/other_versions.py {' '.join(folders)})"
+        )
+
+
+if workflow.is_main_process:
+    warn_of_versions()

@@ -5,6 +5,7 @@ rule simulate_vocabulary:
     output:
         vocabulary="results/data/{name}/vocabulary.csv",
         segment_classes="results/data/{name}/segment_label_ids.csv",
+        how=["results/data/{name}/vocabulary.json", "results/data/{name}/segment_label_ids.json"],
     log:
         "results/data/{name}/vocabulary.log",
     benchmark:
@@ -15,7 +16,7 @@ rule simulate_vocabulary:
         mem_mb=500,
         runtime=10,
     params:
-        script=f"{SCRIPTS}/simulate_vocabulary.py",
+        script=SCRIPTS / "simulate_vocabulary.py",
         cfg=simulation_settings(),
         code=code("simulate_vocabulary.py"),
     message:
@@ -35,6 +36,7 @@ for split in SPLITS if SIMULATED else []:
         output:
             records=record_files(split),
             truth=f"{SIMULATION_FOLDER}/truth/{split}.npz",
+            how=[beside(file) for file in record_files(split)],
         log:
             f"{SIMULATION_FOLDER}/{split}.log",
         benchmark:
@@ -45,7 +47,7 @@ for split in SPLITS if SIMULATED else []:
             mem_mb=1000,
             runtime=60,
         params:
-            script=f"{SCRIPTS}/simulate.py",
+            script=SCRIPTS / "simulate.py",
             cfg=simulation_settings(),
             code=code("simulate.py"),
             split=split,
@@ -60,7 +62,8 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
     input:
         lambda wildcards: CHUNKS[wildcards.split][wildcards.chunk],
     output:
-        "results/index/{name}/{split}/{chunk}.h5",
+        index="results/index/{name}/{split}/{chunk}.h5",
+        how="results/index/{name}/{split}/{chunk}.json",
     log:
         "results/index/{name}/{split}/{chunk}.log",
     benchmark:
@@ -71,11 +74,11 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
         mem_mb=2000,
         runtime=60,
     params:
-        script=f"{SCRIPTS}/index_records.py",
+        script=SCRIPTS / "index_records.py",
         cfg=canonical({"features": features_of(CONFIG), "segment_frames": DATA["segment_frames"]}),
         code=code("index_records.py"),
     message:
         "Index {wildcards.split} records, chunk {wildcards.chunk}"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --records {input:q} --out {output:q} 2>&1 | tee {log:q}"
+        " --records {input:q} --out {output.index:q} 2>&1 | tee {log:q}"

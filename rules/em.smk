@@ -6,7 +6,8 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         teacher=selected("selected.safetensors", back=1),
         index=f"results/index/{DATA['name']}/train/{{chunk}}.h5",
     output:
-        "results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.h5",
+        labels="results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.h5",
+        how="results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.json",
     log:
         "results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.log",
     benchmark:
@@ -21,7 +22,7 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         workers=COMPUTE["loader_workers"],
         videos=COMPUTE["inference_videos"],
     params:
-        script=f"{SCRIPTS}/estimate.py",
+        script=SCRIPTS / "estimate.py",
         cfg=scoring_settings(**EM["keep"]),
         code=lambda wildcards: code("estimate.py", *teacher_files(wildcards)),
     message:
@@ -30,14 +31,16 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         "python {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
-        " --teacher {input.teacher:q} --index {input.index:q} --out {output:q} 2>&1 | tee {log:q}"
+        " --teacher {input.teacher:q} --index {input.index:q} --out {output.labels:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what passes it
     input:
         pseudo_labels,
     output:
-        "results/{experiment}/em/iteration-{i}/label_sets/{estimation}.csv",
+        table="results/{experiment}/em/iteration-{i}/label_sets/{estimation}.csv",
+        how="results/{experiment}/em/iteration-{i}/label_sets/{estimation}.json",
     log:
         "results/{experiment}/em/iteration-{i}/label_sets/{estimation}.log",
     benchmark:
@@ -48,7 +51,7 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
         mem_mb=2000,
         runtime=60,
     params:
-        script=f"{SCRIPTS}/label_set.py",
+        script=SCRIPTS / "label_set.py",
         cfg=lambda wildcards: canonical(
             {"threshold": threshold_of(CONFIG), "estimation": wildcards.estimation}
         ),
@@ -61,7 +64,7 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
         "E-step {wildcards.i}: threshold the scores, {wildcards.estimation} (eqs. 18-19)"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --pseudo-labels {input:q} --out {output:q} 2>&1 | tee {log:q}"
+        " --pseudo-labels {input:q} --out {output.table:q} 2>&1 | tee {log:q}"
 
 
 rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
@@ -84,7 +87,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         mem_mb=2000,
         runtime=1440,
     params:
-        script=f"{SCRIPTS}/maximise.py",
+        script=SCRIPTS / "maximise.py",
         cfg=lambda wildcards: training_settings(
             "em/iteration-{i}/{model}@{estimation}".format(**wildcards),
             "m_step",
@@ -110,7 +113,8 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         pretrained="results/{experiment}/{run}/pretrained.safetensors",
         finetuned="results/{experiment}/{run}/finetuned.safetensors",
     output:
-        "results/{experiment}/{run}/validation.json",
+        scores="results/{experiment}/{run}/validation.json",
+        how="results/{experiment}/{run}/validation.how.json",
     log:
         "results/{experiment}/{run}/validation.log",
     benchmark:
@@ -125,7 +129,7 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         workers=COMPUTE["loader_workers"],
         videos=COMPUTE["inference_videos"],
     params:
-        script=f"{SCRIPTS}/evaluate.py",
+        script=SCRIPTS / "evaluate.py",
         cfg=evaluation_settings(validation_fraction=DATA["validation_fraction"]),
         code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
     message:
@@ -135,7 +139,7 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
-        " --scorer finetuned {input.finetuned:q} --out {output:q} 2>&1 | tee {log:q}"
+        " --scorer finetuned {input.finetuned:q} --out {output.scores:q} 2>&1 | tee {log:q}"
 
 
 rule select:  # line 10: F <- the best on the validation ratings
@@ -147,6 +151,7 @@ rule select:  # line 10: F <- the best on the validation ratings
     output:
         report="results/{experiment}/em/iteration-{i}/selected.json",
         weights="results/{experiment}/em/iteration-{i}/selected.safetensors",
+        how="results/{experiment}/em/iteration-{i}/selected.how.json",
     log:
         "results/{experiment}/em/iteration-{i}/selected.log",
     benchmark:
@@ -157,7 +162,7 @@ rule select:  # line 10: F <- the best on the validation ratings
         mem_mb=500,
         runtime=10,
     params:
-        script=f"{SCRIPTS}/select_model.py",
+        script=SCRIPTS / "select_model.py",
         cfg=lambda wildcards: canonical(
             {"stages": ["finetuned"] if int(wildcards.i) else [EM["initial_stage"]]}
         ),
@@ -167,5 +172,5 @@ rule select:  # line 10: F <- the best on the validation ratings
         "Select F of iteration {wildcards.i} by validation mAP (Algorithm 1, line 10)"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --validation {input.validation:q} {params.previous} --out {output.report:q}"
-        " 2>&1 | tee {log:q}"
+        " --validation {input.validation:q} --weights {input.weights:q} {input.previous_weights:q}"
+        " {params.previous} --out {output.report:q} 2>&1 | tee {log:q}"

@@ -7,7 +7,8 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         pretrained="results/{experiment}/{run}/pretrained.safetensors",
         finetuned="results/{experiment}/{run}/finetuned.safetensors",
     output:
-        "results/{experiment}/{run}/test.json",
+        scores="results/{experiment}/{run}/test.json",
+        how="results/{experiment}/{run}/test.how.json",
     log:
         "results/{experiment}/{run}/test.log",
     benchmark:
@@ -22,7 +23,7 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         workers=COMPUTE["loader_workers"],
         videos=COMPUTE["inference_videos"],
     params:
-        script=f"{SCRIPTS}/evaluate.py",
+        script=SCRIPTS / "evaluate.py",
         cfg=evaluation_settings(),
         code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
     message:
@@ -32,14 +33,15 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
-        " --scorer finetuned {input.finetuned:q} --out {output:q} 2>&1 | tee {log:q}"
+        " --scorer finetuned {input.finetuned:q} --out {output.scores:q} 2>&1 | tee {log:q}"
 
 
 rule weigh:  # the members of the last iteration, or the controls, and how much each counts
     input:
         validation=of_ensemble("validation.json"),
     output:
-        "results/{experiment}/{group}.json",
+        ensemble="results/{experiment}/{group}.json",
+        how="results/{experiment}/{group}.how.json",
     log:
         "results/{experiment}/{group}.log",
     benchmark:
@@ -50,14 +52,14 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
         mem_mb=500,
         runtime=10,
     params:
-        script=f"{SCRIPTS}/weigh_members.py",
+        script=SCRIPTS / "weigh_members.py",
         cfg=canonical(CONFIG["ensemble"]),
         code=code("weigh_members.py"),
     message:
         "Weigh the members of the {wildcards.group} by validation mAP"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --validation {input.validation:q} --out {output:q} 2>&1 | tee {log:q}"
+        " --validation {input.validation:q} --out {output.ensemble:q} 2>&1 | tee {log:q}"
 
 
 rule evaluate_ensemble:  # the mean of the last iteration's members, or of the controls
@@ -66,7 +68,8 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
         ensemble="results/{experiment}/{group}.json",
         weights=of_ensemble("finetuned.safetensors"),
     output:
-        "results/{experiment}/{group}/{part}.json",
+        scores="results/{experiment}/{group}/{part}.json",
+        how="results/{experiment}/{group}/{part}.how.json",
     log:
         "results/{experiment}/{group}/{part}.log",
     benchmark:
@@ -83,7 +86,7 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
         workers=COMPUTE["loader_workers"],
         videos=COMPUTE["inference_videos"],
     params:
-        script=f"{SCRIPTS}/evaluate.py",
+        script=SCRIPTS / "evaluate.py",
         cfg=lambda wildcards: (
             evaluation_settings(validation_fraction=DATA["validation_fraction"])
             if wildcards.part == "validation"
@@ -96,7 +99,7 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
         "python {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
-        " --index {input.index:q} --scorer ensemble {input.ensemble:q} --out {output:q}"
+        " --index {input.index:q} --scorer ensemble {input.ensemble:q} --out {output.scores:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -106,7 +109,8 @@ rule tabulate:  # mAP by iteration, model and estimation
         scored_runs("test.json"),
         [f"{RESULTS}/em/iteration-{i}/selected.json" for i in range(LAST + 1)],
     output:
-        "results/{experiment}/table.csv",
+        table="results/{experiment}/table.csv",
+        how="results/{experiment}/table.json",
     log:
         "results/{experiment}/table.log",
     benchmark:
@@ -117,11 +121,12 @@ rule tabulate:  # mAP by iteration, model and estimation
         mem_mb=500,
         runtime=10,
     params:
-        script=f"{SCRIPTS}/tabulate_results.py",
+        script=SCRIPTS / "tabulate_results.py",
         cfg=canonical({"members": MEMBERS, "controls": CONTROLS}),
         code=code("tabulate_results.py"),
     message:
         "Table of mAP by iteration, model and estimation"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --experiment results/{wildcards.experiment} --out {output:q} 2>&1 | tee {log:q}"
+        " --experiment results/{wildcards.experiment} --results {input:q} --out {output.table:q}"
+        " 2>&1 | tee {log:q}"

@@ -21,7 +21,7 @@ rule pretrain:  # line 2, eqs. 15 and 16
         mem_mb=2000,
         runtime=1440,
     params:
-        script=f"{SCRIPTS}/pretrain.py",
+        script=SCRIPTS / "pretrain.py",
         cfg=lambda wildcards: training_settings(
             wildcards.untaught, "pretrain", video_loss=CONFIG["training"]["video_loss"]
         ),
@@ -56,7 +56,7 @@ rule finetune:  # lines 3 and 9, eq. 17
         mem_mb=2000,
         runtime=480,
     params:
-        script=f"{SCRIPTS}/finetune.py",
+        script=SCRIPTS / "finetune.py",
         cfg=lambda wildcards: training_settings(
             wildcards.run, "finetune", validation_fraction=DATA["validation_fraction"]
         ),

@@ -7,7 +7,8 @@ rule predict:  # line 12, one job a chunk
         weights=of_ensemble("finetuned.safetensors", "ensemble"),
         index=f"results/index/{DATA['name']}/test/{{chunk}}.h5",
     output:
-        "results/{experiment}/predictions/{chunk}.h5",
+        predictions="results/{experiment}/predictions/{chunk}.h5",
+        how="results/{experiment}/predictions/{chunk}.json",
     log:
         "results/{experiment}/predictions/{chunk}.log",
     benchmark:
@@ -22,7 +23,7 @@ rule predict:  # line 12, one job a chunk
         workers=COMPUTE["loader_workers"],
         videos=COMPUTE["inference_videos"],
     params:
-        script=f"{SCRIPTS}/predict.py",
+        script=SCRIPTS / "predict.py",
         cfg=scoring_settings(),
         code=code("predict.py", *model_files(ensemble_runs("ensemble"))),
     message:
@@ -31,7 +32,7 @@ rule predict:  # line 12, one job a chunk
         "python {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
-        " --ensemble {input.ensemble:q} --index {input.index:q} --out {output:q}"
+        " --ensemble {input.ensemble:q} --index {input.index:q} --out {output.predictions:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -40,7 +41,8 @@ rule submission:  # the best 100,000 segments of each class, as the challenge's 
         index=index("test"),
         predictions=[f"{RESULTS}/predictions/{chunk}.h5" for chunk in CHUNKS["test"]],
     output:
-        "results/{experiment}/submission.csv",
+        submission="results/{experiment}/submission.csv",
+        how="results/{experiment}/submission.json",
     log:
         "results/{experiment}/submission.log",
     benchmark:
@@ -51,14 +53,14 @@ rule submission:  # the best 100,000 segments of each class, as the challenge's 
         mem_mb=2000,
         runtime=60,
     params:
-        script=f"{SCRIPTS}/submit.py",
+        script=SCRIPTS / "submit.py",
         cfg=canonical({"top_segments": CONFIG["evaluation"]["top_segments"]}),
         code=code("submit.py"),
     message:
         "Write the submission"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --index {input.index:q} --predictions {input.predictions:q} --out {output:q}"
+        " --index {input.index:q} --predictions {input.predictions:q} --out {output.submission:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -68,7 +70,8 @@ rule localisations:  # what occurs when
         predictions=[f"{RESULTS}/predictions/{chunk}.h5" for chunk in CHUNKS["test"]],
         vocabulary=VOCABULARY,
     output:
-        "results/{experiment}/localisations.csv",
+        localisations="results/{experiment}/localisations.csv",
+        how="results/{experiment}/localisations.json",
     log:
         "results/{experiment}/localisations.log",
     benchmark:
@@ -79,7 +82,7 @@ rule localisations:  # what occurs when
         mem_mb=2000,
         runtime=60,
     params:
-        script=f"{SCRIPTS}/merge_segments.py",
+        script=SCRIPTS / "merge_segments.py",
         cfg=canonical(CONFIG["localisation"]),
         code=code("merge_segments.py"),
         vocabulary=lambda wildcards, input: (
@@ -90,4 +93,4 @@ rule localisations:  # what occurs when
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --index {input.index:q} --predictions {input.predictions:q} {params.vocabulary}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        " --out {output.localisations:q} 2>&1 | tee {log:q}"

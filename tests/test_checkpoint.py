@@ -23,7 +23,7 @@ SPECIFICATION = Specification(
 @pytest.fixture
 def path(tmp_path):
     torch.manual_seed(0)
-    save_weights(tmp_path / "w.safetensors", SPECIFICATION.build(), SPECIFICATION, {"a": 1}, {})
+    save_weights(tmp_path / "w.safetensors", SPECIFICATION.build(), SPECIFICATION, {"a": 1}, "cpu")
     return tmp_path / "w.safetensors"
 
 
@@ -39,9 +39,9 @@ def test_a_model_comes_back_with_its_weights_and_description(path):
 def test_the_same_weights_give_the_same_bytes_whatever_the_circumstances(tmp_path, path):
     torch.manual_seed(0)
     again = tmp_path / "again.safetensors"
-    save_weights(again, SPECIFICATION.build(), SPECIFICATION, {"a": 1}, {"host": "elsewhere"})
+    save_weights(again, SPECIFICATION.build(), SPECIFICATION, {"a": 1}, "cuda")
     assert again.read_bytes() == path.read_bytes()
-    assert json.loads(again.with_suffix(".json").read_text())["circumstances"]["host"]
+    assert json.loads(again.with_suffix(".json").read_text())["circumstances"]["device"] == "cuda"
 
 
 def test_a_pickle_is_refused_unread(tmp_path):
@@ -65,7 +65,7 @@ def test_foreign_weights_are_refused(tmp_path):
 
 def test_weights_that_do_not_fit_their_description_are_refused(tmp_path):
     other = Specification("logistic", {"fusion": "early"}, [["rgb", 8]], [3], 5)
-    save_weights(tmp_path / "w.safetensors", other.build(), SPECIFICATION, {}, {})
+    save_weights(tmp_path / "w.safetensors", other.build(), SPECIFICATION, {}, "cpu")
     with pytest.raises(InputError, match="do not fit their own description"):
         load_weights(tmp_path / "w.safetensors")
 
@@ -73,6 +73,6 @@ def test_weights_that_do_not_fit_their_description_are_refused(tmp_path):
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     model = SPECIFICATION.build()
     torch.nn.init.constant_(model.classifier.weight, float("nan"))
-    save_weights(tmp_path / "w.safetensors", model, SPECIFICATION, {}, {})
+    save_weights(tmp_path / "w.safetensors", model, SPECIFICATION, {}, "cpu")
     with pytest.raises(InputError, match=r"'classifier\.weight' are not finite"):
         load_weights(tmp_path / "w.safetensors")

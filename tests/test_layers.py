@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "workflow_scripts"
 LIBRARY = SCRIPTS / "segment_em"
 
-HDF5 = {"index", "labels", "predictions"}
+HDF5 = {"index", "labels", "predictions", "lineage"}
 TORCH = {
     "checkpoint",
     "compute",
@@ -27,10 +27,10 @@ TORCH = {
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
     {"errors", "files", "code_digest", "processes"},
-    {"provenance", "gpus", "records", "metrics", "submission", "localisation", "selection"},
-    {"ensemble", "command_line", "index", "tables", "simulation"},
-    {"frames", "targets", "losses", "models", "estimators", "thresholds", "compute"},
-    {"predictions", "labels", "dataset", "checkpoint", "monitor", "training_state"},
+    {"provenance", "gpus", "records", "metrics", "submission", "localisation"},
+    {"command_line", "index", "tables", "simulation", "selection", "lineage"},
+    {"frames", "targets", "losses", "models", "estimators", "thresholds", "compute", "ensemble"},
+    {"predictions", "labels", "dataset", "checkpoint", "comparison", "monitor", "training_state"},
     {"label_sets", "training", "inference", "outputs"},
     {"stages"},
     {"scoring"},

@@ -1,7 +1,9 @@
 """What decides a result is recorded in one form; the digests are those of common tools."""
 
 import hashlib
+import json
 
+import numpy
 import pytest
 
 from segment_em import provenance
@@ -35,3 +37,41 @@ def test_a_stamp_names_settings_code_and_inputs(tmp_path, monkeypatch):
     assert stamp["config"] == {"lr": 0.1}
     assert {"pretrain.py", "segment_em/provenance.py"} <= stamp["code"].keys()
     assert list(stamp["inputs"]) == [str(tmp_path / "in")]
+
+
+def test_the_json_beside_an_artefact_has_its_name_or_says_how_if_that_is_taken():
+    beside = [provenance.beside(f"a/{name}") for name in ("w.safetensors", "t.csv", "v.json")]
+    assert [path.name for path in beside] == ["w.json", "t.json", "v.how.json"]
+
+
+def test_circumstances_stand_beside_the_stamp(tmp_path):
+    provenance.write_how(tmp_path / "t.csv", {"config": {}}, device="cuda")
+    head = json.loads((tmp_path / "t.json").read_text())
+    assert head["stamp"] == {"config": {}}
+    assert head["circumstances"]["device"] == "cuda"
+    assert {"git_commit", "git_clean", "host", "started", "seconds"} <= head["circumstances"].keys()
+
+
+def test_only_versions_of_loaded_packages_are_recorded(monkeypatch):
+    monkeypatch.delitem(provenance.sys.modules, "torch", raising=False)
+    monkeypatch.setitem(provenance.sys.modules, "numpy", numpy)
+    assert provenance.circumstances("cpu")["versions"]["numpy"] == numpy.__version__
+    assert "torch" not in provenance.circumstances("cpu")["versions"]
+
+
+def test_another_major_or_minor_version_is_named_another_patch_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "version", {"torch": "2.9.1", "numpy": "2.1.0"}.__getitem__)
+    monkeypatch.setattr(provenance, "PACKAGES", ("torch", "numpy"))
+    recorded = {
+        "patch.json": {"torch": "2.9.0", "numpy": "2.1.3"},
+        "deep/minor.json": {"torch": "2.8.1", "numpy": "2.1.0"},
+        "major.how.json": {"numpy": "1.1.0"},
+    }
+    for name, versions in recorded.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"circumstances": {"versions": versions}}))
+    (tmp_path / "other.json").write_text("[1]")
+    assert provenance.other_versions([tmp_path]) == {
+        str(tmp_path / "deep/minor.json"): "torch 2.8.1, now 2.9.1",
+        str(tmp_path / "major.how.json"): "numpy 1.1.0, now 2.1.0",
+    }

@@ -1,6 +1,6 @@
 """mAP@100,000 of models and ensembles on rated segments."""
 
-from segment_em import command_line, scoring
+from segment_em import command_line, ensemble, scoring
 
 
 def main() -> None:
@@ -19,7 +19,8 @@ def main() -> None:
     config = dict(args.config)
     measure = scoring.Measure(**config.pop("measure"))
     fraction = config.pop("validation_fraction", None)
-    job = command_line.job(args, inputs=[*args.index, *scorers.values()])
+    files = [file for path in scorers.values() for file in ensemble.files_of(path)]
+    job = command_line.job(args, inputs=[*args.index, *files])
     settings = scoring.Inference(**config, videos=args.videos)
     scoring.evaluate_models(scorers, args.index, fraction, args.out, settings, measure, job)
 

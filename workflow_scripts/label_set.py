@@ -1,6 +1,6 @@
 """Thresholds by class under one estimation, and the positives that they leave of each class."""
 
-from segment_em import command_line, label_sets
+from segment_em import command_line, label_sets, provenance
 from segment_em.files import replacing
 
 
@@ -14,6 +14,7 @@ def main() -> None:
     table = label_sets.label_set(args.pseudo_labels, args.config["estimation"], rule, options)
     with replacing(args.out) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
+    provenance.write_how(args.out, provenance.stamp(args.config, args.pseudo_labels))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Algorithm 1, line 13: write localisations.csv, neighbouring segments merged to intervals."""
 
-from segment_em import command_line, outputs
+from segment_em import command_line, outputs, provenance
 
 
 def main() -> None:
@@ -12,6 +12,8 @@ def main() -> None:
     args = parser.parse_args()
     threshold = args.config["threshold"]
     outputs.localise(args.index, args.predictions, args.vocabulary, threshold, args.out)
+    inputs = [*args.index, *args.predictions, *([args.vocabulary] if args.vocabulary else [])]
+    provenance.write_how(args.out, provenance.stamp(args.config, inputs))
 
 
 if __name__ == "__main__":

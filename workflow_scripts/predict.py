@@ -1,6 +1,6 @@
 """Algorithm 1, line 12: the ensemble's scores of one chunk of the test set."""
 
-from segment_em import command_line, scoring
+from segment_em import command_line, ensemble, scoring
 
 
 def main() -> None:
@@ -8,7 +8,7 @@ def main() -> None:
     parser.add_argument("--ensemble", required=True, help="ensemble.json, or one model's weights")
     parser.add_argument("--index", required=True, help="index of one chunk of the test split")
     args = parser.parse_args()
-    job = command_line.job(args, inputs=[args.ensemble, args.index])
+    job = command_line.job(args, inputs=[*ensemble.files_of(args.ensemble), args.index])
     settings = scoring.Inference(**args.config, videos=args.videos)
     scoring.predict(args.ensemble, args.index, args.out, settings, job)
 

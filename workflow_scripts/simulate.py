@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segment_em import command_line, simulation
+from segment_em import command_line, provenance, simulation
 
 
 def main() -> None:
@@ -13,6 +13,8 @@ def main() -> None:
     args = parser.parse_args()
     settings = simulation.Settings(**args.config)
     simulation.write_split(settings, args.split, list(map(Path, args.records)), Path(args.truth))
+    for path in args.records:
+        provenance.write_how(path, provenance.stamp(args.config, inputs=[]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segment_em import command_line, simulation
+from segment_em import command_line, provenance, simulation
 
 
 def main() -> None:
@@ -12,6 +12,8 @@ def main() -> None:
     args = parser.parse_args()
     settings = simulation.Settings(**args.config)
     simulation.write_vocabulary(settings, Path(args.vocabulary), Path(args.segment_classes))
+    for path in (args.vocabulary, args.segment_classes):
+        provenance.write_how(path, provenance.stamp(args.config, inputs=[]))
 
 
 if __name__ == "__main__":

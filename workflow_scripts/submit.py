@@ -1,6 +1,6 @@
 """Write submission.csv: the best segments of each class, as the challenge's server took them."""
 
-from segment_em import command_line, outputs
+from segment_em import command_line, outputs, provenance
 
 
 def main() -> None:
@@ -10,6 +10,8 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="submission.csv")
     args = parser.parse_args()
     outputs.submit(args.index, args.predictions, args.config["top_segments"], args.out)
+    stamp = provenance.stamp(args.config, [*args.index, *args.predictions])
+    provenance.write_how(args.out, stamp)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Weights on disk: a safetensors file that says what model it is and how it came to be.
 
 The file's metadata hold what is needed to build the model again without any configuration, and
-the provenance that decides the result. A .json beside it adds training losses and circumstances.
+the provenance that decides the result. A .json beside it adds the circumstances.
 """
 
 import json
@@ -18,10 +18,8 @@ from torch import nn
 from segment_em.errors import InputError
 from segment_em.files import replacing
 from segment_em.models import build
-from segment_em.provenance import canonical
+from segment_em.provenance import METADATA_KEY, canonical, write_how
 
-# One key, since safetensors writes several in an order that differs from run to run.
-METADATA_KEY = "segment_em"
 FORMAT = 1
 
 
@@ -55,19 +53,16 @@ def save_weights(
     model: nn.Module,
     specification: Specification,
     stamp: Mapping[str, Any],
-    circumstances: Mapping[str, Any],
+    device: str,
 ) -> None:
     """Write the weights and, beside them, the .json that tells how they came to be.
 
-    stamp: what decided the result; goes into both. circumstances: into the .json alone.
+    stamp: what decided the result; goes into both. device: into the .json alone.
     """
-    path = Path(path)
     head = {"format": FORMAT, "model": asdict(specification), "stamp": dict(stamp)}
     tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     # The .json goes first: where the weights are, it is there too.
-    with replacing(path.with_suffix(".json")) as temporary:
-        text = json.dumps(head | {"circumstances": dict(circumstances)}, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_how(path, device=device, **head)
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, metadata={METADATA_KEY: canonical(head)}))
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from segment_em.errors import InputError
 from segment_em.files import replacing
+from segment_em.provenance import write_how
 from segment_em.selection import candidates_of
 
 
@@ -57,6 +58,12 @@ def weigh(
     with replacing(out) as temporary:
         text = json.dumps({"rule": rule, "members": members, "stamp": dict(stamp)}, indent=1)
         temporary.write_text(text + "\n", encoding="utf-8")
+    write_how(out, stamp)
+
+
+def files_of(path: str | Path) -> list[Path]:
+    """An ensemble.json and the weights of its members; of any other file just itself."""
+    return list(dict.fromkeys([Path(path), *(file for file, _ in members_of(path))]))
 
 
 def members_of(path: str | Path) -> list[tuple[Path, float]]:

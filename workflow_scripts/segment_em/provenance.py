@@ -1,8 +1,9 @@
 """Where a result came from: what decides it, and the circumstances that do not.
 
-What decides a result (settings, code, inputs, seed) is stamped into the artefact itself, in a
-canonical form, so that the same work gives the same bytes. What differs from run to run (host,
-versions, time) stands only in the .json beside it.
+What decides a result (settings, code, inputs, seed) is stamped into the artefact itself where its
+format has a place for it, in a canonical form, so that the same work gives the same bytes. The
+.json beside it repeats the stamp; it alone tells what differs from run to run (host, versions,
+time). Nothing heavy is imported: the workflow reads these files at each start.
 """
 
 import hashlib
@@ -13,13 +14,17 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from segment_em.code_digest import loaded_digests
+from segment_em.files import replacing
 
 PACKAGES = ("torch", "numpy", "h5py")
+# Of a weights file. One key, since safetensors writes several in an order that differs.
+METADATA_KEY = "segment_em"
+STARTED = time.time()  # a job is a process
 
 
 def canonical(value: Any) -> str:
@@ -53,6 +58,24 @@ def stamp(config: Mapping[str, Any], inputs: Iterable[str | Path]) -> dict[str, 
     }
 
 
+def sizes(paths: Iterable[str | Path]) -> dict[str, str]:
+    """In place of digests, for record files: hashing 1.5 TB adds nothing to the index's CRCs."""
+    return {str(path): f"{Path(path).stat().st_size} bytes" for path in paths}
+
+
+def beside(path: str | Path) -> Path:
+    """The .json that tells how an artefact came to be; .how.json if the artefact is JSON itself."""
+    path = Path(path)
+    return path.with_suffix(".how.json" if path.suffix == ".json" else ".json")
+
+
+def write_how(path: str | Path, stamp: Mapping[str, Any], device: str = "cpu", **more: Any) -> None:
+    """Write the .json beside an artefact: its stamp, the circumstances, and what else is given."""
+    content = more | {"stamp": dict(stamp), "circumstances": circumstances(device)}
+    with replacing(beside(path)) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class Job:
     """What every job is given beside its settings.
@@ -83,17 +106,49 @@ class TrainingJob(Job):
     compile: bool
 
 
-def circumstances(started: float) -> dict[str, Any]:
-    """What differs from run to run without deciding the result. started: time.time() at start."""
+def circumstances(device: str) -> dict[str, Any]:
+    """What differs from run to run without deciding the result.
+
+    versions: of the packages that this process has loaded. device: where tensors were.
+    """
     return {
         "git_commit": _git("rev-parse", "HEAD"),
         "git_clean": _git("status", "--porcelain") == "",
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {package: version(package) for package in PACKAGES if package in sys.modules},
         "host": platform.node(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-        "seconds": round(time.time() - started, 1),
+        "device": device,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(STARTED)),
+        "seconds": round(time.time() - STARTED, 1),
     }
+
+
+def other_versions(folders: Iterable[str | Path]) -> dict[str, str]:
+    """Files that tell of another major or minor version of a package than is installed now.
+
+    Returns {.json file below one of the folders: "torch 2.8.0, now 2.9.1"}.
+    """
+    now = {package: _installed(package) for package in PACKAGES}
+    found = {}
+    for path in sorted(path for folder in folders for path in Path(folder).rglob("*.json")):
+        text = path.read_text(encoding="utf-8")
+        if '"circumstances"' in text:
+            then = json.loads(text)["circumstances"]["versions"]
+            changes = [
+                f"{package} {old}, now {now[package]}"
+                for package, old in then.items()
+                if now[package] and old.split(".")[:2] != now[package].split(".")[:2]
+            ]
+            if changes:
+                found[str(path)] = "; ".join(changes)
+    return found
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _git(*arguments: str) -> str | None:

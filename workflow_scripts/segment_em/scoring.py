@@ -21,7 +21,7 @@ from segment_em.frames import FrameReader
 from segment_em.index import Index, columns_of, in_validation, read_index
 from segment_em.inference import segment_scores
 from segment_em.metrics import Evaluation, Rated, evaluate
-from segment_em.provenance import Job
+from segment_em.provenance import Job, write_how
 from segment_em.stages import dequantiser
 from segment_em.targets import spans
 
@@ -50,6 +50,7 @@ class Scorer:
         self.models, self.class_ids = _load_all([file for file, _ in members], index)
         reader = FrameReader(index, settings.max_frames)
         self.clips = Clips(reader, settings.segment_frames, None, False)
+        self.device = prepare(job.threads, job.gpus)
 
     def segment_counts(self) -> np.ndarray:
         """int64 [V]: segments of each video."""
@@ -66,7 +67,7 @@ class Scorer:
             self.settings.videos,
             self.job.workers,
             self.settings.precision,
-            prepare(self.job.threads, self.job.gpus),
+            self.device,
         )
 
 
@@ -104,14 +105,16 @@ def estimate(
         labels.sparse_scores(scores, _carried(index, rows, counts, scorer.class_ids), floor, top)
         for rows, scores in scorer.parts()
     )
+    scores, stamp = labels.joined([labels.empty(), *parts]), job.stamp()
     labels.write_pseudo_labels(
         out,
-        labels.joined([labels.empty(), *parts]),
+        scores,
         index.video_ids,
         np.concatenate([[0], counts.cumsum()]),
         scorer.class_ids,
-        labels.describe(job.stamp()),
+        labels.describe(stamp),
     )
+    write_how(out, stamp, scorer.device.type)
 
 
 def _carried(
@@ -134,7 +137,7 @@ def predict(
 ) -> None:
     """Algorithm 1, line 12: the ensemble's scores for one chunk of the test set."""
     index = read_index([index_path])
-    scorer = Scorer(ensemble, index, settings, job)
+    scorer, stamp = Scorer(ensemble, index, settings, job), job.stamp()
     predictions.write_predictions(
         out,
         (scores for _, scores in scorer.parts()),
@@ -142,8 +145,9 @@ def predict(
         scorer.clips.frame_counts,
         scorer.class_ids,
         settings.segment_frames,
-        labels.describe(job.stamp()),
+        labels.describe(stamp),
     )
+    write_how(out, stamp, scorer.device.type)
 
 
 @dataclass(frozen=True)
@@ -182,9 +186,11 @@ def evaluate_models(
             f"validation: {len(index)} videos without a positive rating of these classes; raise "
             "data.validation_fraction or rate more segments"
         )
+    stamp = job.stamp()
     with replacing(out) as temporary:
-        text = json.dumps({"results": results, "stamp": job.stamp()}, indent=1, allow_nan=False)
+        text = json.dumps({"results": results, "stamp": stamp}, indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
+    write_how(out, stamp, prepare(job.threads).type)
 
 
 def _evaluated(scorer: Scorer, measure: Measure, out: str | Path) -> tuple[Evaluation, np.ndarray]:

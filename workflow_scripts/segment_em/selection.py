@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segment_em.files import replacing
+from segment_em.provenance import write_how
 
 Candidate = dict[str, Any]
 
@@ -76,3 +77,4 @@ def select(
     }
     with replacing(out) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_how(out, stamp)

@@ -3,7 +3,6 @@
 A stage builds the objects (videos, labels, model, plan) and hands them to training or inference.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +131,7 @@ def finetune(
     job: TrainingJob,
 ) -> None:
     """Algorithm 1, lines 3 and 9: go on with a pretrained model on the human ratings (eq. 17)."""
-    started, device = time.time(), _prepare(job)
+    device = _prepare(job)
     model, specification = load_weights(weights)
     index = read_index(index_paths)
     index = index.take(np.flatnonzero(~in_validation(index.video_ids, validation_fraction)))
@@ -144,9 +143,7 @@ def finetune(
     if not len(rows):
         raise InputError("fine-tuning: no rated segment of these classes; check data.segments")
     clips = Clips(reader, settings.segment_frames, source, model.frame_level)
-    _train(
-        settings, model, specification, clips, rows, rated_objective(), out, job, device, started
-    )
+    _train(settings, model, specification, clips, rows, rated_objective(), out, job, device)
 
 
 def dequantiser(index: Index) -> Dequantise:
@@ -164,7 +161,7 @@ def _train_fresh(
     out: str | Path,
     job: TrainingJob,
 ) -> None:
-    started, device = time.time(), _prepare(job)
+    device = _prepare(job)
     specification = Specification(
         settings.architecture,
         settings.options,
@@ -179,7 +176,7 @@ def _train_fresh(
     rows = np.flatnonzero(clips.frame_counts > 0)
     if not len(rows):
         raise InputError("training: no video with frames; check data.train")
-    _train(settings, model, specification, clips, rows, objective, out, job, device, started)
+    _train(settings, model, specification, clips, rows, objective, out, job, device)
 
 
 def _prepare(job: TrainingJob) -> torch.device:
@@ -200,7 +197,6 @@ def _train(
     out: str | Path,
     job: TrainingJob,
     device: torch.device,
-    started: float,
 ) -> None:
     """Train, write the weights, and remove the state that a resumed job would have needed."""
     stamp = job.stamp()
@@ -210,6 +206,6 @@ def _train(
     losses = train(model, clips, rows, objective, dequantise, plan, device, state)
     if processes.rank() == 0:
         stamp |= {"epoch_losses": losses, "final_loss": losses[-1]}
-        save_weights(out, model, specification, stamp, provenance.circumstances(started))
+        save_weights(out, model, specification, stamp, device.type)
         state.remove()
     processes.leave()
