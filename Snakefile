@@ -19,6 +19,7 @@ rule all:
         f"{RESULTS}/table.csv",
         f"{RESULTS}/submission.csv",
         f"{RESULTS}/localisations.csv",
+        kept_results(),
     message:
         f"Finished: the table is in {RESULTS}/table.csv"
 

@@ -19,8 +19,11 @@ from configuration import (
     split_member,
     threshold_of,
 )
+from recall import recall_from_stamps
 from segment_em.code_digest import code_digests
 from segment_em.provenance import beside, canonical, other_versions
+
+recall_from_stamps()
 
 try:
     CONFIG = checked(config)
@@ -134,6 +137,17 @@ def scored_runs(name):
     if CONTROLS:
         runs += [*ensemble_runs("controls/ensemble"), "controls/ensemble"]
     return [f"{RESULTS}/{run}/{name}" for run in runs]
+
+
+def kept_results():
+    """Weights and pseudo-labels: asked for, so that one that is deleted is made again."""
+    runs = [f"em/iteration-{i}/{member}" for i, group in enumerate(MEMBERS) for member in group]
+    runs += ensemble_runs("controls/ensemble")
+    files = [f"{run}/{stage}.safetensors" for run in runs for stage in ("pretrained", "finetuned")]
+    for i in range(LAST + 1):
+        files.append(f"em/iteration-{i}/selected.safetensors")
+        files += [f"em/iteration-{i}/pseudo_labels/{chunk}.h5" for chunk in CHUNKS["train"] if i]
+    return [f"{RESULTS}/{file}" for file in files]
 
 
 # What a job depends on: the part of the configuration that it uses, and its code ------------------

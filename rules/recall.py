@@ -1,0 +1,59 @@
+"""Where Snakemake has no record of a file, the stamp beside the file stands in for it.
+
+Snakemake keeps in .snakemake what each file was made with, and trusts a file of which it has no
+record: a setting that changed after results were copied without that folder would go unnoticed.
+"""
+
+import json
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from snakemake.persistence import NO_PARAMS_CHANGE, ParamsChange, PersistenceBase
+
+from segment_em.provenance import beside, canonical
+
+
+def recall_from_stamps() -> None:
+    """Let Snakemake compare jobs that it has no record of with the stamps beside their outputs.
+
+    It has no hook for this, so two methods of its record keeping are wrapped.
+    """
+    recorded, params_changed = PersistenceBase.has_metadata, PersistenceBase.params_changed
+
+    @wraps(params_changed)
+    def changed(self: PersistenceBase, job: Any, file: Any = None) -> Any:
+        known = file is not None or recorded(self, job)
+        return params_changed(self, job, file) if known else change_since(job)
+
+    PersistenceBase.has_metadata = lambda self, job: True
+    PersistenceBase.params_changed = changed
+
+
+def change_since(job: Any) -> ParamsChange:
+    """What differs between the stamps beside a job's outputs and what the job would do now."""
+    stamps = [path for path in map(beside, job.output) if path.is_file()]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in stamps]
+    change = NO_PARAMS_CHANGE
+    if not found and any(Path(file).exists() for file in job.output):
+        change = ParamsChange({"no provenance"}, set(), set(job.output))
+    for head in found:
+        old, new = _compared(head["stamp"], job)
+        if old != new:
+            change |= ParamsChange({canonical(old)}, {canonical(new)}, set(job.output))
+    return change
+
+
+def _compared(stamp: dict[str, Any], job: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings, code and input files: of the stamp, and as the workflow would have them now.
+
+    A stamp lists the code that the job loaded; the workflow, all that it might.
+    """
+    code = json.loads(job.params.code)
+    old = {"config": stamp["config"], "code": stamp["code"], "inputs": sorted(stamp["inputs"])}
+    new = {
+        "config": json.loads(job.params.cfg),
+        "code": {module: code.get(module) for module in stamp["code"]},
+        "inputs": sorted(map(str, job.input)),
+    }
+    return old, new
