@@ -11,6 +11,7 @@ include: "rules/initialise.smk"
 include: "rules/em.smk"
 include: "rules/evaluate.smk"
 include: "rules/localise.smk"
+include: "rules/compare.smk"
 
 
 rule all:
@@ -25,4 +26,6 @@ rule all:
 
 
 onsuccess:
-    shell(f"cat {RESULTS}/table.log")
+    told = Path(COMPARISON if COMPARED else RESULTS) / "table.log"
+    if told.exists():  # not after a run until some other rule
+        print(told.read_text(), end="")

@@ -21,7 +21,14 @@ from configuration import (
 )
 from recall import recall_from_stamps
 from segment_em.code_digest import code_digests
-from segment_em.provenance import beside, canonical, other_versions
+from segment_em.provenance import (
+    beside,
+    canonical,
+    digest,
+    file_digest,
+    other_versions,
+    stamps_below,
+)
 
 recall_from_stamps()
 
@@ -267,3 +274,32 @@ def warn_of_versions():
 
 if workflow.is_main_process:
     warn_of_versions()
+
+
+# Several experiments: those that are compared -----------------------------------------------------
+
+
+def compared():
+    """{experiment: digests of its table and its stamps} of those that are compared."""
+    names = CONFIG.get("experiments", [])
+    missing = [name for name in names if not Path(f"results/{name}/table.csv").is_file()]
+    if missing:
+        raise WorkflowError(
+            f"config: experiments: '{missing[0]}' has no results/{missing[0]}/table.csv;"
+            f" finish it first: snakemake --config experiment={missing[0]}"
+        )
+    return {
+        name: [file_digest(f"results/{name}/table.csv"), digest(stamps_below(f"results/{name}"))]
+        for name in names
+    }
+
+
+COMPARED = compared()
+COMPARISON = f"results/compare/{'+'.join(COMPARED) or 'none'}"
+
+
+def some_experiments(wildcards):
+    """No files, but the error where nothing says what to compare."""
+    if not COMPARED:
+        raise WorkflowError("compare: name experiments: --config experiments='[a, b]'")
+    return []

@@ -141,6 +141,10 @@ def _mistake(error: Any) -> str:
         return f"{where}: {error.message.replace(' is a required property', ' is missing')}"
     if error.validator == "enum":
         return f"{where}: {error.instance!r} is not one of {', '.join(error.validator_value)}"
+    if error.validator == "not":
+        return (
+            f"{where}: {error.instance!r} is taken, like {', '.join(error.validator_value['enum'])}"
+        )
     return f"{where}: {error.message}"
 
 

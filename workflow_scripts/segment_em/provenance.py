@@ -76,6 +76,17 @@ def write_how(path: str | Path, stamp: Mapping[str, Any], device: str = "cpu", *
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+def stamps_below(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """{path below the folder, without .json or .how.json: stamp} of all artefacts that have one."""
+    found = {}
+    for path in sorted(Path(folder).rglob("*.json")):
+        text = path.read_text(encoding="utf-8")
+        if '"stamp"' in text:
+            name = path.relative_to(folder).as_posix().removesuffix(".json").removesuffix(".how")
+            found[name] = json.loads(text)["stamp"]
+    return found
+
+
 @dataclass(frozen=True)
 class Job:
     """What every job is given beside its settings.

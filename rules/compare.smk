@@ -1,0 +1,28 @@
+# Several finished experiments side by side: snakemake compare --config experiments='[a, b]'
+
+
+rule compare:
+    input:
+        some_experiments,
+    output:
+        table=f"{COMPARISON}/table.csv",
+        differences=f"{COMPARISON}/differences.csv",
+        how=[f"{COMPARISON}/table.json", f"{COMPARISON}/differences.json"],
+    log:
+        f"{COMPARISON}/table.log",
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        script=SCRIPTS / "compare.py",
+        # The tables are no input, since their own settings made them, not those of this run.
+        cfg=canonical(COMPARED),
+        code=code("compare.py"),
+        folders=lambda wildcards, output: [f"results/{name}" for name in COMPARED],
+    message:
+        "Compare {COMPARED}"
+    shell:
+        "python {params.script:q} --config {params.cfg:q} --experiments {params.folders:q}"
+        " --out {output.table:q} --differences {output.differences:q} 2>&1 | tee {log:q}"
