@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Single-threaded jobs side by side beat one job with many threads at these sizes.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 
-.PHONY: demo demo-seeds demo-faithful collage collage-small test lint lock clean
+.PHONY: demo demo-seeds demo-faithful collage collage-small test test-reruns lint lock clean
 
 demo: $(BIN)/installed
 	$(RUN)
@@ -30,7 +30,11 @@ data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false
 
 test: $(BIN)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not reruns"
+
+# After each of several changes: is the result that of a run from scratch? Minutes more.
+test-reruns: $(BIN)/installed
+	$(BIN)/python -m pytest -m reruns
 
 lint: $(BIN)/installed
 	$(BIN)/ruff check .

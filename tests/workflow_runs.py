@@ -9,13 +9,13 @@ ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests/workflow/tiny.yaml"
 
 
-def snakemake(folder, *arguments, config=TINY):
+def snakemake(folder, *arguments, config=TINY, snakefile=ROOT / "Snakefile"):
     """Run the workflow in a folder; returns the finished process with all that it printed."""
     binaries = Path(sys.executable).parent
     return subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", "--cores", "2"),
-            *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
+            *("--snakefile", str(snakefile), "--directory", str(folder)),
             *("--configfile", str(config), *arguments),
         ],
         env=os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},

@@ -1,0 +1,557 @@
+"""What runs again after a change: exactly what the change can touch, and no less.
+
+The workflow runs once; each change is made on a copy of that folder, code included, and the files
+that would be made again are compared with a list written by hand. Paths are relative to the
+experiment's folder, results/small, if they do not start with results/.
+"""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from workflow_runs import ROOT, snakemake
+
+pytestmark = pytest.mark.slow
+
+LOGISTIC = "em/iteration-0/logistic"
+EARLY_1 = "em/iteration-1/transformer_early@video_prior"
+EARLY_2 = "em/iteration-2/transformer_early@video_prior"
+NEXTVLAD_2 = "em/iteration-2/nextvlad@label_corrected"
+MEMBERS = [LOGISTIC, EARLY_1, EARLY_2, NEXTVLAD_2]
+EARLY_CONTROL, NEXTVLAD_CONTROL = "controls/transformer_early", "controls/nextvlad"
+CONTROLS = [EARLY_CONTROL, NEXTVLAD_CONTROL]
+
+# Families of files ------------------------------------------------------------------------------
+
+
+def weights(*runs):
+    return {f"{run}/{stage}.safetensors" for run in runs for stage in ("pretrained", "finetuned")}
+
+
+def scores(*runs):
+    return {f"{run}/{part}.json" for run in runs for part in ("validation", "test")}
+
+
+def trained(*runs):
+    return weights(*runs) | scores(*runs)
+
+
+def selected(*iterations):
+    return {f"em/iteration-{i}/selected.safetensors" for i in iterations}
+
+
+def estimated(i):
+    return {f"em/iteration-{i}/pseudo_labels/{chunk}.h5" for chunk in ("000", "002")}
+
+
+def label_sets(i):
+    estimations = {1: ["video_prior"], 2: ["video_prior", "label_corrected"]}[i]
+    return {f"em/iteration-{i}/label_sets/{estimation}.csv" for estimation in estimations}
+
+
+PREDICTIONS = {"predictions/000.h5", "predictions/001.h5"}
+CSV = {"submission.csv", "localisations.csv"}
+ENSEMBLE = {"ensemble.json"} | scores("ensemble") | PREDICTIONS | CSV
+CONTROL_ENSEMBLE = {"controls/ensemble.json"} | scores("controls/ensemble")
+TABLE = {"table.csv"}
+ITERATION_1 = trained(EARLY_1) | selected(1)
+ITERATION_2 = trained(EARLY_2, NEXTVLAD_2) | selected(2)
+E_STEP_1, E_STEP_2 = estimated(1) | label_sets(1), estimated(2) | label_sets(2)
+AFTER_F1 = E_STEP_2 | ITERATION_2 | ENSEMBLE | TABLE
+AFTER_F0 = E_STEP_1 | ITERATION_1 | AFTER_F1
+ALL_CONTROLS = trained(*CONTROLS) | CONTROL_ENSEMBLE
+EVERYTHING_TRAINED = trained(LOGISTIC) | selected(0) | AFTER_F0 | ALL_CONTROLS
+
+
+def index(split, chunk):
+    return {f"results/index/small/{split}/{chunk}.h5"}
+
+
+# The run, and copies of it ----------------------------------------------------------------------
+
+
+class Project:
+    """A folder with code/, records/ and the results of a run."""
+
+    def __init__(self, folder):
+        self.folder, self.results = folder, folder / "results/small"
+
+    def run(self, *arguments):
+        done = snakemake(
+            self.folder,
+            *arguments,
+            config=self.folder / "code/reruns.yaml",
+            snakefile=self.folder / "code/Snakefile",
+        )
+        assert done.returncode == 0, done.stdout[-4000:]
+        return done.stdout
+
+    def wanted(self, *arguments):
+        """The results that a run would make; a .json that only tells of another is left out."""
+        rows = [line.split("\t") for line in self.run("--summary", *arguments).splitlines()]
+        start = next(n for n, row in enumerate(rows) if row[0] == "output_file")
+        plan = rows[start].index("plan")
+        files = {row[0] for row in rows[start + 1 :] if len(row) > plan}
+        pending = {row[0] for row in rows[start + 1 :] if row[-1].startswith("update pending")}
+        assert files
+        return {
+            file.removeprefix("results/small/")
+            for file in pending
+            if not file.endswith(".json") or re.search(r"(validation|test|ensemble)\.json$", file)
+        }
+
+    def configure(self, change):
+        """Apply a function to the project's configuration."""
+        path = self.folder / "code/reruns.yaml"
+        config = yaml.safe_load(path.read_text())
+        change(config)
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def edit(self, file, old, new):
+        path = self.folder / "code/workflow_scripts" / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{file}: {text.count(old)} x {old!r}"
+        path.write_text(text.replace(old, new))
+
+
+def fresh(folder):
+    """A project without results: the code of this checkout and records to read."""
+    code = folder / "code"
+    for name in ("Snakefile", "config.yaml", "rules", "workflow_scripts", "envs"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        code.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, code / name)
+    shutil.copy2(ROOT / "tests/workflow/reruns.yaml", code)
+    return Project(folder)
+
+
+def copied(project, folder, results=True):
+    left_out = () if results else ("results", ".snakemake")
+    shutil.copytree(
+        project.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*left_out)
+    )
+    return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    project = fresh(tmp_path_factory.mktemp("finished"))
+    files = ["vocabulary.csv", "segment_label_ids.csv"]
+    counts = {"train": 3, "segments": 2, "test": 2}
+    files += [f"{split}-{n:03d}.tfrecord" for split in counts for n in range(counts[split])]
+    done = snakemake(project.folder, "--", *(f"results/data/tiny/{file}" for file in files))
+    assert done.returncode == 0, done.stdout[-4000:]
+    (project.folder / "records").mkdir()
+    for file in files:
+        (project.folder / "results/data/tiny" / file).rename(project.folder / "records" / file)
+    shutil.rmtree(project.folder / "results")
+    project.run()
+    return project
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    return copied(finished, tmp_path / "copy")
+
+
+# Settings ---------------------------------------------------------------------------------------
+
+
+def test_nothing_is_made_again_when_nothing_changed(finished):
+    assert finished.wanted() == set()
+
+
+def setting(path, value):
+    def change(config):
+        *folders, key = path.split(".")
+        for folder in folders:
+            config = config.setdefault(folder, {})
+        config[key] = value
+
+    return change
+
+
+def iterations(*members):
+    return setting("em.iterations", [list(group) for group in members])
+
+
+E, N, L = "transformer_early@video_prior", "nextvlad@label_corrected", "logistic@label_corrected"
+LOGISTIC_2 = f"em/iteration-2/{L}"
+E_STEP_3 = {file.replace("iteration-2", "iteration-3") for file in E_STEP_2}
+ITERATION_3 = {file.replace("iteration-2", "iteration-3") for file in ITERATION_2}
+LAST_CHANGED = selected(2) | ENSEMBLE | TABLE
+
+SETTINGS = {
+    "threshold": (
+        setting("em.threshold", {"share": 0.5}),
+        label_sets(1) | ITERATION_1 | AFTER_F1,
+    ),
+    "floor of the scores": (setting("em.keep", {"floor": 0.1}), AFTER_F0),
+    "learning rate of one model": (
+        setting("models.nextvlad.training", {"learning_rate": 0.002}),
+        trained(NEXTVLAD_2, NEXTVLAD_CONTROL) | CONTROL_ENSEMBLE | LAST_CHANGED,
+    ),
+    "layers of one model": (
+        setting("models.transformer_early.layers", 1),
+        ITERATION_1 | AFTER_F1 | trained(EARLY_CONTROL) | CONTROL_ENSEMBLE,
+    ),
+    "a member more in the last iteration": (
+        iterations([E], [E, N, L]),
+        trained(LOGISTIC_2, "controls/logistic") | CONTROL_ENSEMBLE | LAST_CHANGED,
+    ),
+    "a member less in the last iteration": (
+        iterations([E], [E]),
+        CONTROL_ENSEMBLE | LAST_CHANGED,
+    ),
+    "an iteration more": (
+        iterations([E], [E, N], [E, N]),
+        E_STEP_3 | ITERATION_3 | ENSEMBLE | TABLE,
+    ),
+    "seed": (setting("seed", 1), EVERYTHING_TRAINED),
+    "validation fraction": (
+        setting("data.validation_fraction", 0.4),
+        EVERYTHING_TRAINED
+        - {f"{run}/pretrained.safetensors" for run in (LOGISTIC, EARLY_CONTROL, NEXTVLAD_CONTROL)},
+    ),
+    "weights of the members": (
+        setting("ensemble", {"weights": "equal"}),
+        ENSEMBLE | CONTROL_ENSEMBLE | TABLE,
+    ),
+    "localisation's threshold": (setting("localisation.threshold", 0.2), {"localisations.csv"}),
+    "speed only": (setting("compute.inference_videos", 8), set()),
+    "1e-3 for 0.001": (setting("models.nextvlad.training", {"learning_rate": "1e-3"}), set()),
+    "a model that is not used": (setting("models.bigru", {"hidden": 3}), set()),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_repeats_what_it_decides(project, name):
+    change, expected = SETTINGS[name]
+    project.configure(change)
+    assert project.wanted() == expected
+
+
+def test_the_order_of_keys_and_comments_change_nothing(project):
+    path = project.folder / "code/config.yaml"
+    config = yaml.safe_load(path.read_text())
+    features = config["data"]["features"]
+
+    def reordered(value):
+        # The order of the features means something: the first counts the frames.
+        if not isinstance(value, dict) or value is features:
+            return value
+        return {key: reordered(value[key]) for key in reversed(value)}
+
+    turned = yaml.safe_dump(reordered(config), sort_keys=False)
+    path.write_text("# another comment\n" + turned)
+    assert list(yaml.safe_load(path.read_text())) == list(reversed(config))
+    assert project.wanted() == set()
+
+
+def test_an_unknown_key_is_an_error_that_names_the_nearest_known_one(project):
+    project.configure(setting("em.treshold", {"share": 0.5}))
+    with pytest.raises(
+        AssertionError, match=r"em\.treshold: unknown key; did you mean 'threshold'"
+    ):
+        project.wanted()
+
+
+# Code -------------------------------------------------------------------------------------------
+
+PREDICT = "settings = scoring.Inference(**args.config, videos=args.videos)"
+
+EDITS = {
+    "a comment in training.py": (
+        ("segment_em/training.py", "def train(", "# a comment\n\n\ndef  train("),
+        set(),
+    ),
+    "models/nextvlad.py": (
+        ("segment_em/models/nextvlad.py", "class Model(", "EDITED = 1\n\n\nclass Model("),
+        trained(NEXTVLAD_2, NEXTVLAD_CONTROL) | CONTROL_ENSEMBLE | LAST_CHANGED,
+    ),
+    "losses.py": (
+        ("segment_em/losses.py", "import torch\n", "import torch\n\nEDITED = 1\n"),
+        EVERYTHING_TRAINED,
+    ),
+    "metrics.py": (
+        ("segment_em/metrics.py", "import numpy as np\n", "import numpy as np\n\nEDITED = 1\n"),
+        scores(LOGISTIC, *CONTROLS) | CONTROL_ENSEMBLE | selected(0) | AFTER_F0,
+    ),
+    "estimators/video_prior.py": (
+        ("segment_em/estimators/video_prior.py", "scores > thresholds", "scores >= thresholds"),
+        label_sets(1) | ITERATION_1 | AFTER_F1,
+    ),
+    "frames.py": (
+        ("segment_em/frames.py", "OPEN_FILES = 256", "OPEN_FILES = 255"),
+        EVERYTHING_TRAINED,
+    ),
+    "the adapter predict.py": (
+        ("predict.py", PREDICT, f"{PREDICT}\n    assert settings"),
+        PREDICTIONS | CSV,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_repeats_what_runs_the_edited_code(project, name):
+    edit, expected = EDITS[name]
+    project.edit(*edit)
+    assert project.wanted() == expected
+
+
+def test_a_touch_of_every_file_changes_nothing(project):
+    for path in project.folder.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts:
+            os.utime(path)
+    assert project.wanted() == set()
+
+
+def test_a_stash_and_back_changes_nothing(project):
+    def git(*arguments):
+        identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        subprocess.run(
+            ["git", *identity, *arguments], cwd=project.folder / "code", check=True, text=True
+        )
+
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "all")
+    project.edit("segment_em/frames.py", "OPEN_FILES = 256", "OPEN_FILES = 255")
+    git("stash", "--quiet")
+    assert project.wanted() == set()
+
+
+# Records and results ----------------------------------------------------------------------------
+
+
+def chunk_of(project, record):
+    """The chunk of the index that was made from a record file."""
+    logs = project.folder.glob("results/index/small/*/*.json")
+    return next(path.stem for path in logs if f"records/{record}" in path.read_text())
+
+
+def test_a_changed_record_file_repeats_its_chunk_and_what_follows(project):
+    chunk = chunk_of(project, "test-000.tfrecord")
+    records = project.folder / "records"
+    shutil.copy(records / "test-001.tfrecord", records / "test-000.tfrecord")
+    tests = {f"{run}/test.json" for run in (*MEMBERS, *CONTROLS, "ensemble", "controls/ensemble")}
+    assert project.wanted() == (
+        index("test", chunk) | tests | {f"predictions/{chunk}.h5"} | CSV | TABLE
+    )
+
+
+def test_an_added_record_file_repeats_its_chunk_and_what_follows(project):
+    # Chunk 000 by the hash of its name.
+    records = project.folder / "records"
+    shutil.copy(records / "train-000.tfrecord", records / "train-003.tfrecord")
+    assert project.wanted() == index("train", "000") | EVERYTHING_TRAINED
+
+
+def test_a_removed_record_file_repeats_its_chunk_and_what_follows(project):
+    chunk = chunk_of(project, "train-001.tfrecord")
+    (project.folder / "records/train-001.tfrecord").unlink()
+    assert project.wanted() == index("train", chunk) | EVERYTHING_TRAINED
+
+
+def test_a_record_file_that_changed_under_its_index_is_not_misread(project):
+    path = project.folder / "records/test-000.tfrecord"
+    times = path.stat().st_atime, path.stat().st_mtime
+    shutil.copy(project.folder / "records/test-001.tfrecord", path)
+    os.utime(path, times)
+    chunk = chunk_of(project, "test-000.tfrecord")
+    (project.results / f"predictions/{chunk}.h5").unlink()
+    with pytest.raises(AssertionError, match=r"test-000\.tfrecord changed since it was indexed"):
+        project.run("--", f"results/small/predictions/{chunk}.h5")
+
+
+def test_a_deleted_chunk_of_pseudo_labels_is_made_again_with_what_follows(project):
+    (project.results / "em/iteration-2/pseudo_labels/000.h5").unlink()
+    again = {"em/iteration-2/pseudo_labels/000.h5"}
+    assert project.wanted() == again | label_sets(2) | ITERATION_2 | ENSEMBLE | TABLE
+
+
+def test_a_deleted_checkpoint_is_made_again_with_what_follows(project):
+    (project.results / NEXTVLAD_2 / "finetuned.safetensors").unlink()
+    assert project.wanted() == (
+        {f"{NEXTVLAD_2}/finetuned.safetensors"} | scores(NEXTVLAD_2) | LAST_CHANGED
+    )
+
+
+# Without Snakemake's own records ----------------------------------------------------------------
+
+
+@pytest.fixture
+def moved(project, tmp_path):
+    """The results in another folder, without .snakemake."""
+    shutil.rmtree(project.folder / ".snakemake")
+    return Project(project.folder.rename(tmp_path / "elsewhere"))
+
+
+def test_results_that_were_copied_without_records_stand(moved):
+    assert moved.wanted() == set()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_without_records_a_setting_repeats_what_it_decides(moved, name):
+    change, expected = SETTINGS[name]
+    moved.configure(change)
+    assert moved.wanted() == expected
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_without_records_an_edit_repeats_what_runs_the_edited_code(moved, name):
+    edit, expected = EDITS[name]
+    moved.edit(*edit)
+    assert moved.wanted() == expected
+
+
+def test_without_records_a_removed_record_file_is_noticed(moved):
+    chunk = chunk_of(moved, "train-001.tfrecord")
+    (moved.folder / "records/train-001.tfrecord").unlink()
+    assert moved.wanted() == index("train", chunk) | EVERYTHING_TRAINED
+
+
+def test_without_any_provenance_a_result_is_made_again(moved):
+    (moved.results / "localisations.json").unlink()
+    assert moved.wanted() == {"localisations.csv"}
+
+
+# Versions, lineage, comparison ------------------------------------------------------------------
+
+
+def test_results_of_another_version_are_named_and_repeated_only_if_asked(project):
+    how = project.results / NEXTVLAD_2 / "finetuned.json"
+    head = json.loads(how.read_text())
+    now = head["circumstances"]["versions"]["torch"]
+    head["circumstances"]["versions"]["torch"] = "1.13.1"
+    times = how.stat().st_atime_ns, how.stat().st_mtime_ns
+    how.write_text(json.dumps(head))
+    os.utime(how, ns=times)
+
+    told = project.run("--dry-run")
+    assert "1 results were made with other versions" in told
+    assert f"results/small/{NEXTVLAD_2}/finetuned.json: torch 1.13.1, now {now}" in told
+    assert "Nothing to be done" in told
+    # What the warning says, as a shell would read it.
+    command = re.search(r"--forcerun \$\(python (.*)\)", told)[1].split()
+    named = subprocess.run(
+        [sys.executable, *command], cwd=project.folder, capture_output=True, text=True, check=True
+    )
+    assert project.wanted("--forcerun", *named.stdout.split()) == (
+        {f"{NEXTVLAD_2}/finetuned.safetensors"} | scores(NEXTVLAD_2) | LAST_CHANGED
+    )
+
+
+def test_a_whole_table_is_traced_to_the_records_after_a_move(moved, tmp_path):
+    (moved.folder / "results").rename(moved.folder / "kept")
+    script = moved.folder / "code/workflow_scripts/lineage.py"
+    told = subprocess.run(
+        [sys.executable, str(script), str(moved.folder / "kept/small/table.csv")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "MISSING" not in told
+    assert "CHANGED" not in told
+    for file in (*weights(*MEMBERS, *CONTROLS), *E_STEP_1, *E_STEP_2, *selected(0, 1)):
+        assert told.count(f" results/small/{file}  ") >= 1, file
+    # Each ancestry once: the others point to it.
+    assert len(re.findall(r"pseudo_labels/000\.h5  estimate\.py", told)) == 2
+    assert len(re.findall(r"records/train-001\.tfrecord", told)) == 1
+
+
+def rows_of(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_experiments_are_compared_with_what_differs_between_them(project):
+    other = project.results.with_name("other")
+    shutil.copytree(project.results, other)
+    path = other / "em/iteration-1/label_sets/video_prior.json"
+    path.write_text(path.read_text().replace('"share": 0.35', '"share": 0.5'))
+    told = project.run("--config", "experiments=[small, other]", "--", "compare")
+    folder = project.folder / "results/compare/small+other"
+    rows = rows_of(folder / "table.csv")
+    own = rows_of(project.results / "table.csv")
+    assert rows == [{"experiment": name} | row for name in ("small", "other") for row in own]
+    differing = rows_of(folder / "differences.csv")
+    assert differing == [
+        {
+            "setting": "threshold.share",
+            "small": "0.35",
+            "other": "0.5",
+            "where": "em/iteration-1/label_sets/video_prior",
+        }
+    ]
+    assert (folder / "table.log").read_text() in told.split("(100%) done")[1]
+    # Nothing of the experiments themselves was made again, whatever the settings of this run.
+    assert project.wanted() == set()
+
+
+def test_an_experiment_that_is_not_finished_cannot_be_compared(project):
+    with pytest.raises(AssertionError, match=r"'none' has no results/none/table\.csv; finish it"):
+        project.run("--config", "experiments=[small, none]", "--", "compare")
+
+
+# As from scratch --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def short(finished, tmp_path_factory):
+    """The shortest run: one iteration of the fastest model on one chunk a split."""
+    project = copied(finished, tmp_path_factory.mktemp("short") / "run", results=False)
+    project.configure(iterations(["logistic@video_prior"]))
+    project.configure(setting("controls", False))
+    project.configure(setting("data.chunks", 1))
+    project.run()
+    return project
+
+
+def lose_the_records_and_change_the_rate(project):
+    if (project.folder / ".snakemake").exists():
+        shutil.rmtree(project.folder / ".snakemake")
+    project.configure(setting("models.logistic.training", {"learning_rate": 0.01}))
+
+
+CHANGES = {
+    "threshold": lambda project: project.configure(setting("em.threshold", {"share": 0.5})),
+    "member": lambda project: project.configure(
+        iterations(["logistic@video_prior", "logistic@label_corrected"])
+    ),
+    "iteration": lambda project: project.configure(
+        iterations(["logistic@video_prior"], ["logistic@video_prior"])
+    ),
+    "record file": lambda project: (project.folder / "records/train-001.tfrecord").unlink(),
+    "code": lambda project: project.edit(
+        "segment_em/estimators/video_prior.py", "scores > thresholds", "scores > thresholds / 2"
+    ),
+    "learning rate, records lost": lose_the_records_and_change_the_rate,
+}
+
+
+@pytest.mark.reruns
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_left_standing_and_what_is_made_again_equals_a_run_from_scratch(
+    short, tmp_path, name
+):
+    """Byte for byte, and different from before, with less work."""
+    changed, scratch = copied(short, tmp_path / "a"), copied(short, tmp_path / "b", results=False)
+    CHANGES[name](changed)
+    CHANGES[name](scratch)
+    jobs = [jobs_of(project.run()) for project in (changed, scratch)]
+    assert 0 < jobs[0] < jobs[1]
+    for file in ("table.csv", "submission.csv"):
+        made = (changed.results / file).read_bytes()
+        assert made == (scratch.results / file).read_bytes(), file
+        assert made != (short.results / file).read_bytes(), file
+
+
+def jobs_of(log):
+    return int(re.search(r"^total +(\d+)$", log, re.M)[1])
