@@ -1,6 +1,7 @@
 # Checks the configuration and answers the rules' questions: which files, which part of the
 # configuration, which code. The only place that reads `config`.
 import os
+import shlex
 import sys
 import zlib
 
@@ -241,10 +242,13 @@ def teacher_files(wildcards):
 
 
 def launcher(wildcards, resources):
-    """What starts a training job: torchrun, with a process a GPU, where it holds several."""
+    """What starts a job that may hold GPUs: on devices of its own, and with a process a GPU."""
+    if not resources.gpu:
+        return "python"
+    program = "python"
     if resources.gpu > 1:
-        return f"torchrun --standalone --nproc-per-node {resources.gpu}"
-    return "python"
+        program = f"torchrun --standalone --nproc-per-node {resources.gpu}"
+    return f"python {shlex.quote(str(SCRIPTS / 'on_gpus.py'))} {resources.gpu} {program}"
 
 
 def training_speed(wildcards, threads, resources):

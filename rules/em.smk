@@ -25,10 +25,11 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         script=SCRIPTS / "estimate.py",
         cfg=scoring_settings(**EM["keep"]),
         code=lambda wildcards: code("estimate.py", *teacher_files(wildcards)),
+        launcher=launcher,
     message:
         "E-step {wildcards.i}: F predicts segment labels of chunk {wildcards.chunk} (lines 5-6)"
     shell:
-        "python {params.script:q} --config {params.cfg:q}"
+        "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --teacher {input.teacher:q} --index {input.index:q} --out {output.labels:q}"
@@ -132,10 +133,11 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         script=SCRIPTS / "evaluate.py",
         cfg=evaluation_settings(validation_fraction=DATA["validation_fraction"]),
         code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
+        launcher=launcher,
     message:
         "Validate {wildcards.run} (Algorithm 1, line 10)"
     shell:
-        "python {params.script:q} --config {params.cfg:q}"
+        "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"

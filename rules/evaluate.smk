@@ -26,10 +26,11 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         script=SCRIPTS / "evaluate.py",
         cfg=evaluation_settings(),
         code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
+        launcher=launcher,
     message:
         "Test {wildcards.run}"
     shell:
-        "python {params.script:q} --config {params.cfg:q}"
+        "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
@@ -93,10 +94,11 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
             else evaluation_settings()
         ),
         code=lambda wildcards: code("evaluate.py", *model_files(ensemble_runs(wildcards.group))),
+        launcher=launcher,
     message:
         "Evaluate the {wildcards.group} on the {wildcards.part} set"
     shell:
-        "python {params.script:q} --config {params.cfg:q}"
+        "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer ensemble {input.ensemble:q} --out {output.scores:q}"

@@ -26,10 +26,11 @@ rule predict:  # line 12, one job a chunk
         script=SCRIPTS / "predict.py",
         cfg=scoring_settings(),
         code=code("predict.py", *model_files(ensemble_runs("ensemble"))),
+        launcher=launcher,
     message:
         "Predict segments of test chunk {wildcards.chunk} with the ensemble (line 12)"
     shell:
-        "python {params.script:q} --config {params.cfg:q}"
+        "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --ensemble {input.ensemble:q} --index {input.index:q} --out {output.predictions:q}"

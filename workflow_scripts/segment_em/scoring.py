@@ -190,7 +190,7 @@ def evaluate_models(
     with replacing(out) as temporary:
         text = json.dumps({"results": results, "stamp": stamp}, indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
-    write_how(out, stamp, prepare(job.threads).type)
+    write_how(out, stamp, prepare(job.threads, job.gpus).type)
 
 
 def _evaluated(scorer: Scorer, measure: Measure, out: str | Path) -> tuple[Evaluation, np.ndarray]:
