@@ -1,0 +1,58 @@
+"""Work in a process of its own, to see its time and its peak memory alone."""
+
+import os
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SECONDS_BETWEEN_LOOKS = 0.02
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took. peak_bytes: all resident memory. own_bytes: without mapped files."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    own_bytes: int
+
+
+def cost_of(command: list[Any]) -> Cost:
+    """Run a command on one core's worth of threads. Raises CalledProcessError if it fails."""
+    started = time.perf_counter()
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([str(part) for part in command], env=environment)
+    watch = _Watch(process.pid)
+    watch.start()
+    _, status, usage = os.wait4(process.pid, 0)
+    elapsed = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    watch.join()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Cost(elapsed, cpu, usage.ru_maxrss * 1024, watch.own_bytes)
+
+
+class _Watch(threading.Thread):
+    """Looks at a process until it ends; the kernel keeps no peak of anonymous memory alone."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.status, self.own_bytes = Path(f"/proc/{pid}/status"), 0
+
+    def run(self) -> None:
+        while True:
+            try:
+                text = self.status.read_text(encoding="utf-8")
+            except (FileNotFoundError, ProcessLookupError):
+                return
+            found = [line for line in text.splitlines() if line.startswith("RssAnon:")]
+            if not found:  # it has ended
+                return
+            self.own_bytes = max(self.own_bytes, int(found[0].split()[1]) * 1024)
+            time.sleep(SECONDS_BETWEEN_LOOKS)

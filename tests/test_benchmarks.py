@@ -1,0 +1,108 @@
+"""The benchmarks work at tiny sizes and write what docs/performance.md states; no time is judged.
+
+The plain models that steps.py measures against are the same functions as ours.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from plain_models import plain
+
+from segment_em.models import build
+
+ROOT = Path(__file__).parent.parent
+FEATURES, CLASSES, SEGMENT_FRAMES = {"rgb": 12, "audio": 4}, 3, 5
+NEXTVLAD = {"expansion": 2.0, "groups": 4, "clusters": 4, "hidden": 16, "gating_reduction": 4}
+TRANSFORMER = {"layers": 2, "hidden": 16, "heads": 2, "feed_forward": 24}
+MODELS = {
+    "logistic": ("logistic", {"fusion": "early"}),
+    "nextvlad": (
+        "nextvlad",
+        NEXTVLAD | {"fusion": "late", "dropout": 0.0, "batch_norm_decay": 0.9},
+    ),
+    "bigru": ("bigru", {"fusion": "early", "layers": 2, "hidden": 6, "dropout": 0.0}),
+    "transformer_early": (
+        "transformer",
+        TRANSFORMER | {"fusion": "early", "dropout": 0.0, "positions": "none"},
+    ),
+    "transformer_late": (
+        "transformer",
+        TRANSFORMER | {"fusion": "late", "dropout": 0.0, "positions": "none"},
+    ),
+}
+
+
+@pytest.fixture(params=MODELS)
+def pair(request):
+    """One of our models and its plain version."""
+    torch.manual_seed(1)
+    architecture, options = MODELS[request.param]
+    ours = build(architecture, FEATURES, CLASSES, SEGMENT_FRAMES, options)
+    return ours, plain(ours)
+
+
+def clips(frames):
+    """Features of clips with these counts of frames, padded to the longest, and the mask."""
+    mask_BT = torch.arange(max(frames)) < torch.tensor(frames)[:, None]
+    features = {
+        name: torch.randn(len(frames), max(frames), width) * mask_BT.unsqueeze(2)
+        for name, width in FEATURES.items()
+    }
+    return features, mask_BT
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_plain_models_give_the_scores_of_ours(pair, training):
+    features, mask_BT = clips([15, 15, 15])
+    ours, theirs = (model.train(training)(features, mask_BT) for model in pair)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_plain_models_give_the_scores_of_ours_for_the_real_segments_of_padded_clips(pair):
+    features, mask_BT = clips([15, 8, 10])
+    ours, theirs = (model.eval()(features, mask_BT) for model in pair)
+    real_BS = mask_BT.unflatten(1, (-1, SEGMENT_FRAMES)).any(dim=2)
+    torch.testing.assert_close(ours[real_BS], theirs[real_BS], rtol=1e-4, atol=1e-5)
+
+
+def test_the_plain_models_give_the_gradients_of_ours(pair):
+    features, mask_BT = clips([15, 15, 15])
+    for model in pair:
+        model.train()(features, mask_BT).square().mean().backward()
+    ours, theirs = (model.classifier.weight.grad for model in pair)
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.fixture(scope="module", params=["reader", "batches", "steps"])
+def written(request, tmp_path_factory):
+    """What a benchmark wrote at its tiny size."""
+    out = tmp_path_factory.mktemp("benchmarks")
+    command = [sys.executable, f"benchmarks/{request.param}.py", "--quick", "--out", out]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((out / f"{request.param}.json").read_text())
+
+
+def test_a_benchmark_writes_figures_and_where_they_come_from(written):
+    assert written["quick"] is True
+    assert written["sizes"]
+    assert {"cpu", "cores", "gpu"} <= written["machine"].keys()
+    assert {"git_commit", "git_clean", "versions", "started", "command"} <= written.keys()
+    assert written["rows"]
+
+
+def test_each_row_has_a_figure_or_the_reason_why_not(written):
+    for row in written["rows"]:
+        assert row["figure"] is not None or row["why"]
+        assert row["met"] in (True, False, None)
+
+
+def test_each_ratio_is_the_median_of_at_least_five_pairs(written):
+    for row in written["rows"]:
+        if row["ratio"] is not None:
+            assert len(row["ratios"]) >= 5
+            assert sorted(row["ratios"])[len(row["ratios"]) // 2] == row["ratio"]
