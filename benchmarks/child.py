@@ -21,11 +21,11 @@ class Cost:
     own_bytes: int
 
 
-def cost_of(command: list[Any]) -> Cost:
-    """Run a command on one core's worth of threads. Raises CalledProcessError if it fails."""
+def cost_of(command: list[Any], log: Path) -> Cost:
+    """Run a command that writes its log lines to `log`. Raises RuntimeError if it fails."""
     started = time.perf_counter()
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([str(part) for part in command], env=environment)
+    with open(log, "wb") as errors:
+        process = subprocess.Popen([str(part) for part in command], stderr=errors)
     watch = _Watch(process.pid)
     watch.start()
     _, status, usage = os.wait4(process.pid, 0)
@@ -33,7 +33,7 @@ def cost_of(command: list[Any]) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     watch.join()
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, process.args)
+        raise RuntimeError(f"{process.args}: {log.read_text(errors='replace')[-2000:]}")
     cpu = usage.ru_utime + usage.ru_stime
     return Cost(elapsed, cpu, usage.ru_maxrss * 1024, watch.own_bytes)
 

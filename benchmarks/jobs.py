@@ -1,55 +1,97 @@
-"""What the jobs of finished runs took: time and peak memory by kind of job.
+"""Each kind of job as a command, as the rules call it, on one chunk: what memory.py measures."""
 
-Reads the *.benchmark.tsv files that Snakemake leaves beside the logs. With --limit-mb, exit
-status 1 if any job's resident memory ever went above it.
-"""
-
-import argparse
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+from measure import ROOT
+from synthetic import CLASSES, FEATURES, MAX_FRAMES, SEGMENT_FRAMES
+
+SCORING = {"max_frames": MAX_FRAMES, "segment_frames": SEGMENT_FRAMES, "precision": "float32"}
+TRAINING = SCORING | {
+    "architecture": "logistic",
+    "options": {"fusion": "early"},
+    "features": list(FEATURES.items()),
+    "learning_rate": 1e-3,
+    "batch": 1920,  # segments: 32 videos
+    "epochs": 1,
+    "decay": "constant",
+    "clip_norm": 1.0,
+    "seed": 0,
+}
+MEASURE = {"top_segments": 1000, "replicates": 20, "seed": 0}
+RULE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05}
+BATCH = ["--videos", 32]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="+", help="such as results/demo results/index")
-    parser.add_argument("--limit-mb", type=float, help="allowed peak of a job's resident memory")
-    args = parser.parse_args()
-    jobs = measured(args.folders)
-    print(by_kind(jobs).to_string())
-    above = jobs[jobs["max_rss"] > args.limit_mb] if args.limit_mb else jobs.iloc[:0]
-    for job in above.itertuples():
-        print(f"error: {job.file}: {job.max_rss:.0f} MB, allowed are {args.limit_mb:.0f}")
-    sys.exit(bool(len(above)))
+def commands(folder: Path) -> dict[str, list[Any]]:
+    """Kind of job -> command, in an order in which each has its inputs.
 
-
-def measured(folders: list[str]) -> pd.DataFrame:
-    """A row a job: file, kind (the file's name), s (wall clock), cpu_time, max_rss (MB).
-
-    Raises SystemExit if there are no measurements: nothing must not read as nothing too large.
+    folder: holds videos.tfrecord and classes.csv, and takes what the jobs write.
     """
-    files = sorted(file for folder in folders for file in Path(folder).rglob("*.benchmark.tsv"))
-    if not files:
-        sys.exit(f"error: no *.benchmark.tsv in {', '.join(folders)}; run the workflow first")
-    rows = [pd.read_csv(file, sep="\t").assign(file=str(file), kind=kind(file)) for file in files]
-    return pd.concat(rows, ignore_index=True)
+
+    def job(script: str, config: dict[str, Any], *arguments: Any) -> list[Any]:
+        path = ROOT / "workflow_scripts" / f"{script}.py"
+        return [sys.executable, path, "--config", json.dumps(config), *arguments]
+
+    index = ["--index", folder / "index.h5"]
+    weights, tuned = folder / "pretrained.safetensors", folder / "finetuned.safetensors"
+    estimated = ["--pseudo-labels", folder / "pseudo_labels.h5"]
+    label_set = folder / "label_set.csv"
+    predictions = ["--predictions", folder / "predictions.h5"]
+    threshold = {"threshold": RULE, "estimation": "video_prior"}
+    return {
+        "index": job(
+            "index_records",
+            {"features": list(FEATURES.items()), "segment_frames": SEGMENT_FRAMES},
+            *("--records", folder / "videos.tfrecord", "--out", folder / "index.h5"),
+        ),
+        "pretrain": job(
+            "pretrain",
+            TRAINING | {"video_loss": "mean"},
+            *(*index, "--classes", folder / "classes.csv", "--out", weights),
+        ),
+        "finetune": job(
+            "finetune",
+            TRAINING | {"validation_fraction": 0.2},
+            *(*index, "--weights", weights, "--out", tuned),
+        ),
+        "estimate": job(
+            "estimate",
+            SCORING | {"floor": 0.05, "top": 20},
+            *(*BATCH, "--teacher", tuned, *index, "--out", folder / "pseudo_labels.h5"),
+        ),
+        "threshold": job("label_set", threshold, *estimated, "--out", label_set),
+        "maximise": job(
+            "maximise",
+            TRAINING | {"estimation": "video_prior"},
+            *(*index, *estimated, "--label-set", label_set),
+            *("--out", folder / "maximised.safetensors"),
+        ),
+        "evaluate": job(
+            "evaluate",
+            SCORING | {"measure": MEASURE},
+            *(*BATCH, *index, "--scorer", "finetuned", tuned, "--out", folder / "test.json"),
+        ),
+        "predict": job(
+            "predict",
+            SCORING,
+            *(*BATCH, "--ensemble", tuned, *index, "--out", folder / "predictions.h5"),
+        ),
+        "submission": job(
+            "submit",
+            {"top_segments": 1000},
+            *(*index, *predictions, "--out", folder / "submission.csv"),
+        ),
+        "localisations": job(
+            "merge_segments",
+            {"threshold": 0.9},
+            *(*index, *predictions, "--out", folder / "localisations.csv"),
+        ),
+    }
 
 
-def kind(file: Path) -> str:
-    """What a job did, from its file: the name, or the folder where files are numbered chunks."""
-    name = file.name.removesuffix(".benchmark.tsv")
-    return file.parent.name if name.isdigit() else name
-
-
-def by_kind(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Number, summed seconds and peak memory of each kind, the longest first."""
-    table = jobs.groupby("kind").agg(
-        jobs=("s", "size"), seconds=("s", "sum"), cpu_seconds=("cpu_time", "sum"),
-        longest=("s", "max"), peak_mb=("max_rss", "max"),
-    )  # fmt: skip
-    return table.sort_values("seconds", ascending=False).round(1)
-
-
-if __name__ == "__main__":
-    main()
+def write_classes(folder: Path) -> None:
+    lines = ["Index", *map(str, range(CLASSES))]
+    (folder / "classes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

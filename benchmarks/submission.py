@@ -53,7 +53,8 @@ def job(files: list[Path], folder: Path, size: dict) -> Cost:
             *(sys.executable, ROOT / "workflow_scripts/submit.py", "--config", settings),
             *("--index", index, "--predictions", *predictions),
             *("--out", folder / "submission.csv"),
-        ]
+        ],
+        folder / "log",
     )
 
 
