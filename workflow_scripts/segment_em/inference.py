@@ -55,3 +55,4 @@ def segment_scores(
         if time.monotonic() - last >= SECONDS_BETWEEN_PROGRESS:
             last = time.monotonic()
             log.info("%d of %d videos, %.0f a second", done, len(rows), done / (last - started))
+    log.info("scored %d videos: %.1f s", done, time.monotonic() - started)

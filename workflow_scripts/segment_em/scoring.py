@@ -1,7 +1,9 @@
 """What trained models say of videos: E-step, evaluation and prediction, from files to a file."""
 
 import json
+import logging
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from segment_em.metrics import Evaluation, Rated, evaluate
 from segment_em.provenance import Job, write_how
 from segment_em.stages import dequantiser
 from segment_em.targets import spans
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,9 @@ def _evaluated(scorer: Scorer, measure: Measure, out: str | Path) -> tuple[Evalu
         for _, part in scorer.parts():
             scores_NC[first : first + len(part)] = part
             first += len(part)
+        started = time.monotonic()
         result = evaluate(scores_NC, rated, measure.top_segments, measure.replicates, measure.seed)
+        log.info("ranked: %.1f s", time.monotonic() - started)
     return result, scorer.class_ids
 
 

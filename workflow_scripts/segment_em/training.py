@@ -6,6 +6,7 @@ process trains on its share of every batch, and their losses and gradients add u
 
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -105,6 +106,7 @@ def train(
     Raises InputError if training goes wrong (see monitor.py), naming step, learning rate and
     videos; StoppedError, with the state kept, if SIGTERM or SIGINT arrives.
     """
+    started = time.monotonic()
     model.to(device).train()
     optimiser = torch.optim.Adam(model.parameters(), plan.learning_rate, fused=True)
     video_ids = clips.reader.index.video_ids
@@ -133,6 +135,7 @@ def train(
             if number + 1 == steps_an_epoch:
                 monitor.end_epoch(step)
             _keep(state, signals, step, model, optimiser, monitor, device)
+    log.info("trained: %.1f s", time.monotonic() - started)
     return monitor.epoch_losses()
 
 
