@@ -13,7 +13,7 @@ from plain_models import plain
 from synthetic import FEATURES, MAX_FRAMES, SEGMENT_FRAMES, SHORTEST_OF_YT8M, frame_counts
 from torch import nn
 
-from segment_em.compute import prepare
+from segment_em.compute import autocast, prepare
 from segment_em.dataset import Batch, Dequantise
 from segment_em.index import QUANTISATION_RANGE
 from segment_em.training import video_objective
@@ -43,18 +43,20 @@ def step(name: str, quick: bool) -> Row:
     size = sizes(quick)
     ours = paper.model(name, widths(quick), size["classes"], small=quick)
     theirs = plain(ours)
-    batch = a_batch(size["videos"], widths(quick), size["classes"])
-    sides = [step_of(model, batch, size["classes"]) for model in (ours, theirs)]
-    own, other = side_by_side([lambda work=work: seconds(work) for work in sides], repeats=5)
+    batch = a_batch(frame_counts(size["videos"], SHORTEST_OF_YT8M), widths(quick), size["classes"])
+    cpu = torch.device("cpu")
+    steps = [step_of(model, size["classes"], cpu, "float32") for model in (ours, theirs)]
+    timers = [lambda work=work: seconds(lambda: work(batch)) for work in steps]
+    own, other = side_by_side(timers, repeats=5)
     against = "the plain version in benchmarks/plain_models.py"
     least = AT_LEAST.get(name, 1.0)
     what, unit = f"training step, {name}", "videos/s"
     return compared(what, unit, size["videos"], own, against, other, at_least=least)
 
 
-def a_batch(videos: int, features: dict[str, int], classes: int) -> Batch:
-    """Random bytes, padded to 300 frames, 230 real ones in the mean; three labels a video."""
-    counts = torch.from_numpy(frame_counts(videos, SHORTEST_OF_YT8M))
+def a_batch(frame_counts: np.ndarray, features: dict[str, int], classes: int) -> Batch:
+    """Random bytes, padded to 300 frames; three labels a video."""
+    videos, counts = len(frame_counts), torch.from_numpy(frame_counts)
     mask_BT = torch.arange(MAX_FRAMES) < counts[:, None]
     stored = {
         name: torch.randint(0, 256, (videos, MAX_FRAMES, width), dtype=torch.uint8)
@@ -67,17 +69,21 @@ def a_batch(videos: int, features: dict[str, int], classes: int) -> Batch:
     return Batch(np.arange(videos), stored, dict.fromkeys(features, counts), mask_BT, labels)
 
 
-def step_of(model: nn.Module, batch: Batch, classes: int) -> Callable[[], None]:
-    """What training.train does with a batch that is there."""
-    dequantise = Dequantise(dict.fromkeys(batch.stored, RANGE))
+def step_of(
+    model: nn.Module, classes: int, device: torch.device, precision: str
+) -> Callable[[Batch], None]:
+    """What training.train does with a batch on the device."""
+    dequantise = Dequantise(dict.fromkeys(FEATURES, RANGE))
     objective = video_objective(SEGMENT_FRAMES, classes, "mean")
-    optimiser = torch.optim.Adam(model.train().parameters(), 1e-4, fused=True)
+    optimiser = torch.optim.Adam(model.to(device).train().parameters(), 1e-4, fused=True)
 
-    def work() -> None:
+    def work(batch: Batch) -> None:
         optimiser.zero_grad(set_to_none=True)
-        loss = objective(model(dequantise(batch), batch.mask).float(), batch)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        with autocast(device, precision):
+            logits_BSC = model(dequantise(batch), batch.mask)
+        objective(logits_BSC.float(), batch).backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        assert torch.isfinite(norm)  # as training.train: the host waits for the device
         optimiser.step()
 
     return work

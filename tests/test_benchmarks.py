@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import flops
+import gpu
 import pytest
 import torch
 from plain_models import plain
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from segment_em.models import build
 
@@ -106,3 +110,29 @@ def test_each_ratio_is_the_median_of_at_least_five_pairs(written):
         if row["ratio"] is not None:
             assert len(row["ratios"]) >= 5
             assert sorted(row["ratios"])[len(row["ratios"]) // 2] == row["ratio"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_operations_of_a_forward_pass_are_those_that_pytorch_counts(name):
+    architecture, options = MODELS[name]
+    model = build(architecture, FEATURES, CLASSES, SEGMENT_FRAMES, options).eval()
+    features, mask_BT = clips([300, 300])
+    # The counter knows no fused attention of the CPU.
+    unfused = sdpa_kernel(SDPBackend.MATH)
+    with FlopCounterMode(display=False) as counter, unfused, torch.no_grad():
+        model(features, mask_BT)
+    expected = counter.get_total_flops() / 2
+    assert flops.forward(architecture, options, FEATURES, CLASSES) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", gpu.VIDEOS)
+def test_the_gpu_benchmark_measures_on_any_device(name):
+    rows = list(gpu.rows(name, torch.device("cpu"), "NVIDIA H100 80GB HBM3", quick=True))
+    assert {row.what for row in rows} == {row.what for row in gpu.unmeasured(name, "")}
+    assert all(row.figure > 0 for row in rows)
+
+
+def test_no_share_of_a_peak_is_stated_for_a_device_whose_peak_is_not_known():
+    share, *_ = gpu.rows("nextvlad", torch.device("cpu"), "a device of tomorrow", quick=True)
+    assert share.figure is None
+    assert "a device of tomorrow" in share.why

@@ -1,0 +1,63 @@
+"""Floating-point operations of the models, from their sizes: a product and a sum count two.
+
+Products of matrices alone; a test holds this against PyTorch's own counter. The backward pass
+has two products for each one of the forward pass.
+"""
+
+import synthetic
+
+from segment_em.models._segments import shares, stream_widths
+
+STEP = 3  # forward and backward, in forward passes
+
+
+def forward(architecture: str, options: dict, features: dict[str, int], classes: int) -> float:
+    """Of one video of 300 frames, all real."""
+    frames = synthetic.MAX_FRAMES
+    segments = frames // synthetic.SEGMENT_FRAMES
+    widths = stream_widths(features, options["fusion"])
+    if architecture == "logistic":
+        return 2 * segments * (frames // segments * sum(widths) + sum(widths) * classes)
+    if architecture == "nextvlad":
+        return nextvlad(widths, options, frames, segments, classes)
+    of_encoders = {"transformer": transformer, "bigru": bigru}[architecture]
+    hidden = options["hidden"] * (2 if architecture == "bigru" else 1)
+    # The mean over a segment is a product of its weights and frames.
+    head = 2 * segments * hidden * classes + 2 * frames * hidden
+    return of_encoders(widths, options, frames) + head
+
+
+def transformer(widths: list[int], options: dict, frames: int) -> float:
+    """Query, key, value; scores and their sums; feed-forward. One layer that maps, if needed."""
+    total = 0
+    hidden = shares(options["hidden"], widths)
+    between = shares(options["feed_forward"], widths)
+    for width, inner, outer in zip(widths, hidden, between, strict=True):
+        layer = 3 * inner * inner + 2 * frames * inner + 2 * inner * outer
+        mapped = 0 if width == inner else width * inner
+        total += 2 * frames * (options["layers"] * layer + mapped)
+    return total
+
+
+def bigru(widths: list[int], options: dict, frames: int) -> float:
+    """Three gates in two directions, of the inputs and of the state."""
+    total = 0
+    for width, hidden in zip(widths, shares(options["hidden"], widths), strict=True):
+        inputs = width + (options["layers"] - 1) * 2 * hidden
+        total += 2 * frames * 2 * 3 * hidden * (inputs + options["layers"] * hidden)
+    return total
+
+
+def nextvlad(widths: list[int], options: dict, frames: int, segments: int, classes: int) -> float:
+    """Expansion, attention, assignment, descriptor; the hidden layer, its gate, the classifier."""
+    total, descriptor = 0, 0
+    for number, width in enumerate(widths):
+        half = 2 if number else 1
+        groups, clusters = options["groups"] // half, options["clusters"] // half
+        expanded = round(width * options["expansion"])
+        a_frame = width * expanded + expanded * groups * (1 + clusters) + expanded * clusters
+        total += 2 * frames * a_frame
+        descriptor += clusters * expanded // groups
+    hidden = options["hidden"]
+    gate = 2 * hidden * max(1, hidden // options["gating_reduction"])
+    return total + 2 * segments * (descriptor * hidden + gate + hidden * classes)
