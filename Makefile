@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Single-threaded jobs side by side beat one job with many threads at these sizes.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 
-.PHONY: demo demo-seeds demo-faithful collage collage-small test test-reruns lint lock clean
+.PHONY: demo demo-seeds demo-faithful collage collage-small test test-reruns test-slurm bench lint lock clean
 
 demo: $(BIN)/installed
 	$(RUN)
@@ -30,11 +30,28 @@ data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false
 
 test: $(BIN)/installed
-	$(BIN)/python -m pytest -m "not reruns"
+	$(BIN)/python -m pytest -m "not reruns and not slurm"
 
 # After each of several changes: is the result that of a run from scratch? Minutes more.
 test-reruns: $(BIN)/installed
 	$(BIN)/python -m pytest -m reruns
+
+# The whole workflow on a real SLURM of one node (Debian: apt-get install slurm-wlm munge).
+test-slurm: $(BIN)/installed
+	$(BIN)/python -m pytest -m slurm
+
+# What this machine can run, against named baselines: results/benchmarks/*.json and one table.
+BENCHMARKS := reader batches steps estep metric submission memory demo gpu
+bench: $(BIN)/installed
+	-$(MAKE) .venv-bench/installed
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(BIN)/python benchmarks/table.py
+
+# TensorFlow, which the benchmarks alone compare with.
+.venv-bench/installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --requirement benchmarks/requirements.txt
+	touch $@
 
 lint: $(BIN)/installed
 	$(BIN)/ruff check .
