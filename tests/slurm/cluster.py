@@ -8,6 +8,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+# Where the programs look by themselves: a job of the executor forgets SLURM_CONF.
+SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 
 SLURM_CONF = """
@@ -15,8 +17,8 @@ ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
 SlurmdPort={node_port}
-SlurmUser={user}
-SlurmdUser={user}
+SlurmUser=root
+SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
@@ -47,15 +49,24 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def missing_programs() -> list[str]:
-    """Which of SLURM's programs this machine lacks (Debian: slurm-wlm, munge)."""
-    return [name for name in PROGRAMS if shutil.which(name) is None]
+def obstacle() -> str | None:
+    """Why no cluster can be started here, or None."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        return f"no {', '.join(missing)} (Debian: apt-get install slurm-wlm munge)"
+    if os.getuid() != 0:
+        return "starting SLURM takes root"
+    if SYSTEM_CONF.exists():
+        return f"{SYSTEM_CONF} exists: this machine belongs to a cluster"
+    return None
 
 
 @contextmanager
 def running(folder: Path):
     """Yield the environment in which SLURM's commands find the cluster; stop it afterwards."""
     _configure(folder)
+    SYSTEM_CONF.parent.mkdir(parents=True, exist_ok=True)
+    SYSTEM_CONF.symlink_to(folder / "slurm.conf")
     environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
     socket_path = folder / "munge.socket"
     daemons = []
@@ -78,6 +89,7 @@ def running(folder: Path):
             daemon.terminate()
         for daemon in daemons:
             daemon.wait(timeout=60)
+        SYSTEM_CONF.unlink()
 
 
 def _configure(folder: Path) -> None:
@@ -91,7 +103,6 @@ def _configure(folder: Path) -> None:
     values = {
         "folder": folder,
         "host": host,
-        "user": "root" if os.getuid() == 0 else os.environ["USER"],
         "controller_port": _free_port(),
         "node_port": _free_port(),
     }

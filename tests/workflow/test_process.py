@@ -92,7 +92,7 @@ def test_the_selected_model_is_the_best_of_all_so_far(results):
         assert copy.read_bytes() == chosen.read_bytes()
 
 
-def test_predictions_are_the_mean_of_the_members(tiny_run, results):
+def test_predictions_are_the_weighted_mean_of_the_members(tiny_run, results):
     """Reference: each member's scores of one chunk by a plain forward pass, video by video."""
     path = next((results / "predictions").glob("*.h5"))
     predictions = read_predictions(path)
@@ -104,15 +104,24 @@ def test_predictions_are_the_mean_of_the_members(tiny_run, results):
         load_weights(results / "em/iteration-2" / member / "finetuned.safetensors")[0].eval()
         for member in LAST_ITERATION
     ]
+    maps, sds = np.array([validation_of(results, member) for member in LAST_ITERATION]).T
+    errors = np.sqrt(sds**2 + sds[maps.argmax()] ** 2)
+    weights = np.exp((maps - maps.max()) / errors)
     with torch.inference_mode():
         for row in range(min(5, len(index))):
             batch = clips[np.array([row])]
             features = dequantiser(index)(batch)
             scores = [torch.sigmoid(model(features, batch.mask))[0].numpy() for model in models]
             first, stop = predictions.video_indptr[row : row + 2]
-            np.testing.assert_allclose(
-                predictions.scores[first:stop], np.mean(scores, axis=0), atol=1e-5
-            )
+            expected = np.average(scores, axis=0, weights=weights)
+            np.testing.assert_allclose(predictions.scores[first:stop], expected, atol=1e-5)
+
+
+def validation_of(results, member):
+    """Validation mAP of a fine-tuned member, and its standard deviation."""
+    path = results / "em/iteration-2" / member / "validation.json"
+    finetuned = json.loads(path.read_text())["results"]["finetuned"]
+    return finetuned["map"], finetuned["map_sd"]
 
 
 def test_localisations_name_their_classes_and_stay_within_their_videos(tiny_run, results):
