@@ -1,6 +1,8 @@
 """Shuffled batches of 512 videos, padded to 300 frames, from a page-cached index, one process."""
 
 import tempfile
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +28,23 @@ def measured(quick: bool) -> list[Row]:
         counts = frame_counts(videos, SHORTEST_OF_245_KB)
         records, index = write_indexed(Path(folder), counts)
         reader = FrameReader(read_index([index]), MAX_FRAMES)
-        sides = {
-            "load": batches(Clips(reader, SEGMENT_FRAMES, None, False)),
-            "fill": filled(reader),
-            "memcpy": copied(reader),
-        }
-        ours, into, memcpy, *tf_data = timed(sides, records, videos)
+        clips = Clips(reader, SEGMENT_FRAMES, None, False)
+        timers = [
+            lambda work=work: seconds(work)
+            for work in (batches(clips), ahead(clips), filled(reader), copied(reader))
+        ]
+        ours, thread, into, memcpy, *tf_data = timed(timers, records, videos)
     return [
-        against_memcpy("batches as the jobs load them", videos, ours, memcpy),
+        against_memcpy("batches in the job itself (loader_workers: 0)", videos, ours, memcpy),
+        against_memcpy("batches read ahead by one thread", videos, thread, memcpy),
         against_memcpy("batches into memory that is there", videos, into, memcpy),
-        against_tf_data(videos, ours, tf_data),
+        against_tf_data("in the job itself", videos, ours, tf_data),
+        against_tf_data("read ahead by one thread", videos, thread, tf_data),
     ]
 
 
-def timed(sides: dict, records: Path, videos: int) -> list[list[float]]:
+def timed(timers: list, records: Path, videos: int) -> list[list[float]]:
     """Seconds of each side; TensorFlow's come last, where it is installed."""
-    timers = [lambda work=work: seconds(work) for work in sides.values()]
     if not tensorflow_process.installed():
         return side_by_side(timers)
     with tensorflow_process.timers(records, videos) as timer:
@@ -52,8 +55,8 @@ def against_memcpy(what: str, videos: int, ours: list[float], memcpy: list[float
     return compared(what, "videos/s", videos, ours, MEMCPY, memcpy, at_least=0.4)
 
 
-def against_tf_data(videos: int, ours: list[float], tf_data: list[list[float]]) -> Row:
-    what = "batches, against tf.data"
+def against_tf_data(how: str, videos: int, ours: list[float], tf_data: list[list[float]]) -> Row:
+    what = f"batches {how}, against tf.data"
     if not tf_data:
         return Row(what, "videos/s", against=TF_DATA, why=tensorflow_process.WHY_NOT, at_least=20)
     return compared(what, "videos/s", videos, ours, TF_DATA, tf_data[0], at_least=20)
@@ -61,10 +64,26 @@ def against_tf_data(videos: int, ours: list[float], tf_data: list[list[float]]) 
 
 def batches(clips: Clips):
     """The work of a loader process: an epoch of one batch, in an order that differs each time."""
-    rows, epochs = np.arange(len(clips.reader.index)), iter(range(1_000_000))
+    epochs = count()
 
     def work() -> None:
-        for _ in load(clips, shuffled(rows, len(rows), 0, next(epochs)), workers=0, pin=False):
+        for _ in load(clips, epoch_of(clips, next(epochs)), workers=0, pin=False):
+            pass
+
+    return work
+
+
+def epoch_of(clips: Clips, epoch: int) -> list[np.ndarray]:
+    rows = np.arange(len(clips.reader.index))
+    return shuffled(rows, len(rows), 0, epoch)
+
+
+def ahead(clips: Clips) -> Callable[[], None]:
+    """The same through one thread that reads ahead; the CPU seconds of both threads count."""
+    epochs = count()
+
+    def work() -> None:
+        for _ in load(clips, epoch_of(clips, next(epochs)), workers=1, pin=False):
             pass
 
     return work

@@ -1,11 +1,14 @@
 """Batches: what was stored arrives on the device, dequantised and masked; order is fixed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from small_records import FEATURES, VIDEOS, video_frames
 
 from segment_em.dataset import Clips, Dequantise, load, shuffled
+from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.targets import Ratings, VideoLabels
 
@@ -90,3 +93,10 @@ def test_loader_workers_change_neither_order_nor_content(small_index, workers):
             assert torch.equal(one.stored[name], other.stored[name])
         for a, b in zip(one.labels, other.labels, strict=True):
             assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_while_reading_ahead_arrives_as_it_is(small_index, workers):
+    Path(small_index.files[0]).write_bytes(b"")
+    with pytest.raises(InputError, match="changed since it was indexed"):
+        list(load(clips(small_index, None), [np.array([0])], workers, pin=False))

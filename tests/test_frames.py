@@ -1,7 +1,7 @@
 """Batches of frames against the frames that were written, and files that changed."""
 
 import os
-import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -88,11 +88,14 @@ def test_no_more_files_are_kept_open_than_stated(index, monkeypatch):
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
-def test_a_reader_can_be_pickled_after_use(index):
+def test_threads_can_share_a_reader_that_keeps_fewer_files_than_they_use(index, monkeypatch):
+    monkeypatch.setattr(segment_em.frames, "OPEN_FILES", 1)
     reader = FrameReader(index, 300)
-    reader.batch(np.array([0]), 25)
-    again = pickle.loads(pickle.dumps(reader))
-    check(again.batch(np.arange(7), 25), range(7), 25, 300)
+    orders = [np.random.default_rng(n).permutation(7) for n in range(200)]
+    with ThreadPoolExecutor(4) as pool:
+        batches = list(pool.map(lambda rows: reader.batch(rows, 25), orders))
+    for rows, batch in zip(orders, batches, strict=True):
+        check(batch, rows.tolist(), 25, 300)
 
 
 def test_a_reader_can_be_used_after_a_fork(index):

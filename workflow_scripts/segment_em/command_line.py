@@ -73,7 +73,9 @@ def scoring_parser(description: str) -> argparse.ArgumentParser:
 
 def _computing(arguments: argparse.ArgumentParser) -> argparse.ArgumentParser:
     arguments.add_argument("--threads", type=int, default=1, help="CPU threads")
-    arguments.add_argument("--workers", type=int, default=0, help="loader processes, speed only")
+    arguments.add_argument(
+        "--workers", type=int, default=0, help="threads that read ahead, speed only"
+    )
     arguments.add_argument(
         "--gpus", type=int, default=1, help="GPUs promised; where there is none, the CPU computes"
     )

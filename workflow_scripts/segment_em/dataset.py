@@ -4,14 +4,14 @@ Shapes: B clips, T frames (padded to a multiple of the segment), S segments, F f
 modality, C classes.
 """
 
-import signal
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from segment_em.frames import FrameReader
 from segment_em.targets import Entries
@@ -56,7 +56,7 @@ class Batch:
         )
 
     def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory (called by DataLoader)."""
+        """The same batch in page-locked memory."""
         return replace(
             self,
             stored={name: tensor.pin_memory() for name, tensor in self.stored.items()},
@@ -116,7 +116,7 @@ class Dequantise:
         return values_BTF.masked_fill_(~there_BT1, 0.0)
 
 
-class Clips(Dataset[Batch]):
+class Clips:
     """Whole videos by lists of rows: `clips[rows]` is the batch of these videos."""
 
     def __init__(
@@ -192,23 +192,27 @@ def in_order(rows: np.ndarray, batch: int) -> list[np.ndarray]:
 
 
 def load(clips: Clips, batches: list[np.ndarray], workers: int, pin: bool) -> Iterator[Batch]:
-    """The batches in the order given, whatever the number of loader workers."""
-    loader = DataLoader(
-        clips,
-        batch_size=None,
-        sampler=batches,
-        num_workers=workers,
-        pin_memory=pin,
-        worker_init_fn=_ignore_signals,
-    )
-    return iter(loader)
+    """The batches in the order given, whatever the number of threads that read ahead.
 
+    Threads, since all that takes long is copying, which lets others run. A process would hand each
+    batch over through new shared memory, which costs several times what reading it does
+    (docs/performance.md).
+    """
 
-def _ignore_signals(worker: int) -> None:
-    # A signal to the whole group asks the job to finish its step, for which it needs its workers;
-    # they end when it does.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    def made(rows: np.ndarray) -> Batch:
+        return clips[rows].pin_memory() if pin else clips[rows]
+
+    if not workers:
+        yield from map(made, batches)
+        return
+    ahead: deque[Future[Batch]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for rows in batches:
+            ahead.append(pool.submit(made, rows))
+            if len(ahead) > workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:

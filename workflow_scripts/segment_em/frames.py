@@ -21,7 +21,7 @@ REINDEX = "index its split again, or put the old file back"
 
 
 class FrameReader:
-    """Reads videos by their row in an index; may be forked, and pickled for spawned workers.
+    """Reads videos by their row in an index; threads may share it.
 
     max_frames: frames of a video that are used at most. Files are mapped on first use. Raises
     InputError where a file is not as it was when it was indexed: another size, or another data
@@ -31,10 +31,7 @@ class FrameReader:
     def __init__(self, index: Index, max_frames: int):
         self.index = index
         self.max_frames = max_frames
-        self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()  # by file, last used last
-
-    def __getstate__(self) -> dict:
-        return self.__dict__ | {"_maps": OrderedDict()}  # maps cannot be pickled
+        self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()  # by file, last opened last
 
     @property
     def frame_counts(self) -> np.ndarray:
@@ -69,7 +66,6 @@ class FrameReader:
             counts[name] = np.minimum(modality.frames[rows], longest).astype(np.int64)
         places = [self._places(name, rows, counts[name], out[name]) for name in counts]
         for row, *modalities in zip(rows.tolist(), *places, strict=True):
-            self._check_record(row)
             for file, offset, stride, count, frames_TF in modalities:
                 if count:
                     frames_TF[:count] = np.ndarray(
@@ -80,6 +76,8 @@ class FrameReader:
                         (stride, frames_TF.itemsize),
                     )
                 frames_TF[count:] = 0
+            # Last: copying lets other threads run while pages come from disk, a look does not.
+            self._check_record(row)
         return counts
 
     def _check_record(self, row: int) -> None:
@@ -95,9 +93,10 @@ class FrameReader:
             )
 
     def _map(self, file: int) -> mmap.mmap:
-        if file in self._maps:
-            self._maps.move_to_end(file)
-            return self._maps[file]
+        # Each step is safe beside other threads: at worst two of them map the same file.
+        buffer = self._maps.get(file)
+        if buffer is not None:
+            return buffer
         path, size = self.index.files[file], int(self.index.file_bytes[file])
         buffer = mapped(path)
         if len(buffer) != size:

@@ -92,7 +92,7 @@ class Job:
     """What every job is given beside its settings.
 
     config: recorded in the result. inputs: files whose digests are recorded. threads: CPU
-    threads. workers: loader processes. gpus: that the job was promised.
+    threads. workers: threads that read ahead. gpus: that the job was promised.
     """
 
     config: Mapping[str, Any]

@@ -59,7 +59,7 @@ class Training:
     def plan(self, frame_level: bool, job: TrainingJob) -> Plan:
         """The training plan; a frame-level model's batch of segments is turned into videos.
 
-        The job's loader workers are divided among its processes, at least one each if any.
+        The threads that read ahead are divided among its processes, at least one each if any.
         """
         segments_a_video = self.max_frames // self.segment_frames
         videos = max(1, self.batch // segments_a_video) if frame_level else self.batch

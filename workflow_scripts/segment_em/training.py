@@ -33,9 +33,9 @@ class Plan:
     """How to train. epochs: passes over the videos. videos: clips a batch, of all processes.
 
     learning_rate: Adam's, at the start; decay: "constant", or "linear" to zero at the last step.
-    clip_norm: largest gradient norm. precision: see compute.autocast. workers: loader processes
-    of each process, which change nothing but the speed. compile: by torch.compile, which changes
-    results by rounding.
+    clip_norm: largest gradient norm. precision: see compute.autocast. workers: threads that read
+    ahead in each process, which change nothing but the speed. compile: by torch.compile, which
+    changes results by rounding.
     """
 
     epochs: int
@@ -181,7 +181,6 @@ def _batches(
         shares = [batch[processes.rank() :: processes.count()] for batch in order]
         loaded = load(clips, shares, plan.workers, pin=device.type == "cuda")
         if start.state and epoch == start.epoch:
-            # Only now: a loader draws a number when it starts.
             training_state.restore_generators(start.state, device)
         places = zip(range(skipped, skipped + len(order)), order, strict=True)
         for (number, batch_rows), batch in zip(places, on_device(loaded, device), strict=True):
