@@ -41,7 +41,7 @@ test-slurm: $(BIN)/installed
 	$(BIN)/python -m pytest -m slurm
 
 # What this machine can run, against named baselines: results/benchmarks/*.json and one table.
-BENCHMARKS := reader batches steps estep metric submission memory demo gpu
+BENCHMARKS := reader batches steps estep metric submission memory plan demo gpu
 bench: $(BIN)/installed
 	-$(MAKE) .venv-bench/installed
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -4,17 +4,18 @@ Products of matrices alone; a test holds this against PyTorch's own counter. The
 has two products for each one of the forward pass.
 """
 
-import synthetic
+from synthetic import SEGMENT_FRAMES
 
 from segment_em.models._segments import shares, stream_widths
 
 STEP = 3  # forward and backward, in forward passes
 
 
-def forward(architecture: str, options: dict, features: dict[str, int], classes: int) -> float:
-    """Of one video of 300 frames, all real."""
-    frames = synthetic.MAX_FRAMES
-    segments = frames // synthetic.SEGMENT_FRAMES
+def forward(
+    architecture: str, options: dict, features: dict[str, int], classes: int, frames: int
+) -> float:
+    """Of one video; frames: real ones, whole segments."""
+    segments = frames // SEGMENT_FRAMES
     widths = stream_widths(features, options["fusion"])
     if architecture == "logistic":
         return 2 * segments * (frames // segments * sum(widths) + sum(widths) * classes)

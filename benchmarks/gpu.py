@@ -75,7 +75,11 @@ def rows(name: str, device: torch.device, device_name: str, quick: bool) -> Iter
     step = step_of(model, paper.CLASSES, device, "bfloat16")
     batch = a_batch(np.full(videos, MAX_FRAMES), FEATURES, paper.CLASSES).to(device)
     taken = step_seconds(step, batch, device, size["steps"])
-    work = flops.STEP * videos * flops.forward(architecture, options, FEATURES, paper.CLASSES)
+    work = (
+        flops.STEP
+        * videos
+        * flops.forward(architecture, options, FEATURES, paper.CLASSES, MAX_FRAMES)
+    )
     share, waiting, training = bounds(name)
     peaks = [peak for part, peak in PEAKS.items() if part in device_name]
     if peaks:

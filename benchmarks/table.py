@@ -9,7 +9,18 @@ from pathlib import Path
 
 from measure import ROOT, Row, number, wanted
 
-ORDER = ("reader", "batches", "steps", "estep", "metric", "submission", "demo", "memory", "gpu")
+ORDER = (
+    "reader",
+    "batches",
+    "steps",
+    "estep",
+    "metric",
+    "submission",
+    "demo",
+    "memory",
+    "plan",
+    "gpu",
+)
 DOCUMENT = ROOT / "docs/performance.md"
 MARKS = "<!-- figures: benchmarks/table.py -->\n", "<!-- end of figures -->\n"
 

@@ -8,10 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import demo
 import flops
 import gpu
 import pytest
+import scale
+import table
 import torch
+import yaml
 from plain_models import plain
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -81,7 +85,7 @@ def test_the_plain_models_give_the_gradients_of_ours(pair):
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
-@pytest.fixture(scope="module", params=["reader", "batches", "steps"])
+@pytest.fixture(scope="module", params=["reader", "batches", "steps", "estep", "metric"])
 def written(request, tmp_path_factory):
     """What a benchmark wrote at its tiny size."""
     out = tmp_path_factory.mktemp("benchmarks")
@@ -122,7 +126,7 @@ def test_the_operations_of_a_forward_pass_are_those_that_pytorch_counts(name):
     with FlopCounterMode(display=False) as counter, unfused, torch.no_grad():
         model(features, mask_BT)
     expected = counter.get_total_flops() / 2
-    assert flops.forward(architecture, options, FEATURES, CLASSES) == pytest.approx(expected)
+    assert flops.forward(architecture, options, FEATURES, CLASSES, 300) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", gpu.VIDEOS)
@@ -136,3 +140,34 @@ def test_no_share_of_a_peak_is_stated_for_a_device_whose_peak_is_not_known():
     share, *_ = gpu.rows("nextvlad", torch.device("cpu"), "a device of tomorrow", quick=True)
     assert share.figure is None
     assert "a device of tomorrow" in share.why
+
+
+def test_the_table_has_a_line_for_each_figure_and_names_its_commit(written):
+    lines = table.table([written]).splitlines()
+    assert sum(line.startswith("| ") for line in lines) == 1 + len(written["rows"])
+    assert str(written["git_commit"])[:8] in lines[-1]
+
+
+def test_the_logs_of_a_run_tell_its_time_inside_training_and_scoring(tiny_run):
+    trained = [*tiny_run.rglob("pretrain.log"), *tiny_run.rglob("maximise.log")]
+    trained += tiny_run.rglob("finetune.log")
+    scored = [path for path in tiny_run.rglob("*.log") if path.stem in ("validation", "test")]
+    assert trained
+    assert scored
+    assert all("trained: " in path.read_text() for path in trained)
+    assert demo.seconds_inside(tiny_run) > 0
+
+
+def test_seconds_inside_are_the_sum_over_the_logs(tmp_path):
+    (tmp_path / "a.log").write_text("epoch 1 of 1\ntrained: 2.5 s\n")
+    (tmp_path / "b.log").write_text("scored 12 videos: 1.0 s\nranked: 0.5 s\nwrote in 9 s\n")
+    assert demo.seconds_inside(tmp_path) == 4.0
+
+
+def test_the_full_size_plan_reads_every_training_video_in_each_pass():
+    config = yaml.safe_load((ROOT / "configs/yt8m.yaml").read_text())
+    stages = {stage.name.split(":")[0]: stage for stage in scale.stages(config)}
+    train = scale.TRAIN_BYTES / (230 * (1152 + 18))
+    assert stages["M-step 2"].videos == pytest.approx(4 * 5 * train)
+    assert stages["E-step 1, by logistic"].videos == pytest.approx(train)
+    assert scale.hours(stages["M-step 2"], 8, 1e15) == scale.hours(stages["M-step 2"], 4, 1e15)
