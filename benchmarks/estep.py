@@ -33,7 +33,7 @@ def sizes(quick: bool) -> dict:
 
 
 def measured(quick: bool) -> Iterator[Row]:
-    prepare(threads=1)
+    prepare(threads=1, gpus=0)
     for name, videos in sizes(quick)["videos"].items():
         with tempfile.TemporaryDirectory() as folder:
             yield row(name, videos, Path(folder), quick)
@@ -43,7 +43,7 @@ def row(name: str, videos: int, folder: Path, quick: bool) -> Row:
     _, index = write_indexed(folder, frame_counts(videos, SHORTEST_OF_YT8M))
     weights = folder / "teacher.safetensors"
     teacher = paper.write_weights(weights, name, small=quick)
-    job = Job({}, [weights, index], threads=1, workers=0)
+    job = Job({}, [weights, index], threads=1, workers=0, gpus=0)
 
     def whole() -> None:
         estimate(weights, index, FLOOR, TOP, folder / "pseudo_labels.h5", SETTINGS, job)

@@ -41,7 +41,7 @@ def sizes(quick: bool) -> dict:
 
 def measured(quick: bool) -> Iterator[Row]:
     if torch.cuda.is_available():
-        device = prepare(threads=8)
+        device = prepare(threads=8, gpus=1)
         for name in VIDEOS:
             yield from rows(name, device, torch.cuda.get_device_name(), quick)
     else:

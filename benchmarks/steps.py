@@ -33,7 +33,7 @@ def widths(quick: bool) -> dict[str, int]:
 
 
 def measured(quick: bool) -> Iterator[Row]:
-    prepare(threads=1)
+    prepare(threads=1, gpus=0)
     for name in paper.models():
         yield step(name, quick)
 
