@@ -28,7 +28,7 @@ FLOOR, TOP = 0.05, 20
 
 
 def sizes(quick: bool) -> dict:
-    videos = {"transformer_early": 128, "logistic": 512}
+    videos = {"transformer_early": 64, "logistic": 512}
     return {"videos": dict.fromkeys(videos, 4) if quick else videos, "batch": BATCH, "threads": 1}
 
 
