@@ -22,10 +22,10 @@ class Cost:
 
 
 def cost_of(command: list[Any], log: Path) -> Cost:
-    """Run a command that writes its log lines to `log`. Raises RuntimeError if it fails."""
+    """Run a command that writes what it prints to `log`. Raises RuntimeError if it fails."""
     started = time.perf_counter()
     with open(log, "wb") as errors:
-        process = subprocess.Popen([str(part) for part in command], stderr=errors)
+        process = subprocess.Popen([str(part) for part in command], stdout=errors, stderr=errors)
     watch = _Watch(process.pid)
     watch.start()
     _, status, usage = os.wait4(process.pid, 0)
