@@ -1,6 +1,6 @@
 """mAP@100,000 over 2 M segments x 1,000 classes with 240,000 ratings, beside plain Python.
 
-The definition in plain Python takes minutes a class at this size, so it ranks a few classes and
+The definition in plain Python takes more than an hour at this size, so it ranks a few classes and
 its seconds are scaled to all of them; every class costs it the same. Ours reads the scores from a
 file, as the job does; plain Python gets them as lists.
 """
