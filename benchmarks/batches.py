@@ -63,7 +63,7 @@ def against_tf_data(how: str, videos: int, ours: list[float], tf_data: list[list
 
 
 def batches(clips: Clips):
-    """The work of a thread that reads ahead: an epoch of one batch, in an order that differs each time."""
+    """What a thread that reads ahead does: an epoch of one batch, in another order each time."""
     epochs = count()
 
     def work() -> None:
