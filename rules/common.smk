@@ -241,6 +241,22 @@ def teacher_files(wildcards):
 # How a job computes: nothing here decides a result, so nothing repeats a job -----------------------
 
 
+def memory(kind):
+    """MB of memory: as configured, room for the inputs, which jobs map, and twice that each try."""
+
+    def megabytes(wildcards, input, attempt):
+        # An input that is not there yet makes Snakemake ask again when it is.
+        inputs = sum(os.path.getsize(file) for file in input) / 1e6
+        return int((COMPUTE["memory_mb"][kind] + inputs) * 2 ** (attempt - 1))
+
+    return megabytes
+
+
+def minutes(kind):
+    """Minutes that a job may take, twice as many at each further try."""
+    return lambda wildcards, attempt: COMPUTE["minutes"][kind] * 2 ** (attempt - 1)
+
+
 def launcher(wildcards, resources):
     """What starts a job that may hold GPUs: on devices of its own, and with a process a GPU."""
     if not resources.gpu:

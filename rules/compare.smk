@@ -13,8 +13,8 @@ rule compare:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
     params:
         script=SCRIPTS / "compare.py",
         # The tables are no input, since their own settings made them, not those of this run.

@@ -13,8 +13,8 @@ rule simulate_vocabulary:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
     params:
         script=SCRIPTS / "simulate_vocabulary.py",
         cfg=simulation_settings(),
@@ -44,8 +44,8 @@ for split in SPLITS if SIMULATED else []:
         conda:
             "../envs/data.yaml"
         resources:
-            mem_mb=1000,
-            runtime=60,
+            mem_mb=memory("data"),
+            runtime=minutes("data"),
         params:
             script=SCRIPTS / "simulate.py",
             cfg=simulation_settings(),
@@ -71,8 +71,8 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
     params:
         script=SCRIPTS / "index_records.py",
         cfg=canonical({"features": features_of(CONFIG), "segment_frames": DATA["segment_frames"]}),

@@ -17,8 +17,8 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
     threads: COMPUTE["threads"]
     resources:
         gpu=min(1, COMPUTE["gpu"]),
-        mem_mb=2000,
-        runtime=480,
+        mem_mb=memory("score"),
+        runtime=minutes("score"),
         workers=COMPUTE["loader_workers"],
         videos=COMPUTE["inference_videos"],
     params:
@@ -49,8 +49,8 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
     params:
         script=SCRIPTS / "label_set.py",
         cfg=lambda wildcards: canonical(
@@ -85,8 +85,8 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
     threads: COMPUTE["threads"]
     resources:
         gpu=COMPUTE["gpu"],
-        mem_mb=2000,
-        runtime=1440,
+        mem_mb=memory("train"),
+        runtime=minutes("train"),
     params:
         script=SCRIPTS / "maximise.py",
         cfg=lambda wildcards: training_settings(
@@ -125,8 +125,8 @@ rule validate:  # line 10: both stages of a model on the ratings held out
     threads: COMPUTE["threads"]
     resources:
         gpu=min(1, COMPUTE["gpu"]),
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory("score"),
+        runtime=minutes("score"),
         workers=COMPUTE["loader_workers"],
         videos=COMPUTE["inference_videos"],
     params:
@@ -161,8 +161,8 @@ rule select:  # line 10: F <- the best on the validation ratings
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
     params:
         script=SCRIPTS / "select_model.py",
         cfg=lambda wildcards: canonical(

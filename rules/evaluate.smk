@@ -18,8 +18,8 @@ rule test:  # both stages of a model on the test set, where it carries ratings
     threads: COMPUTE["threads"]
     resources:
         gpu=min(1, COMPUTE["gpu"]),
-        mem_mb=2000,
-        runtime=480,
+        mem_mb=memory("score"),
+        runtime=minutes("score"),
         workers=COMPUTE["loader_workers"],
         videos=COMPUTE["inference_videos"],
     params:
@@ -50,8 +50,8 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
     params:
         script=SCRIPTS / "weigh_members.py",
         cfg=canonical(CONFIG["ensemble"]),
@@ -82,8 +82,8 @@ rule evaluate_ensemble:  # the mean of the last iteration's members, or of the c
     threads: COMPUTE["threads"]
     resources:
         gpu=min(1, COMPUTE["gpu"]),
-        mem_mb=2000,
-        runtime=480,
+        mem_mb=memory("score"),
+        runtime=minutes("score"),
         workers=COMPUTE["loader_workers"],
         videos=COMPUTE["inference_videos"],
     params:
@@ -120,8 +120,8 @@ rule tabulate:  # mAP by iteration, model and estimation
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
     params:
         script=SCRIPTS / "tabulate_results.py",
         cfg=canonical({"members": MEMBERS, "controls": CONTROLS}),

@@ -18,8 +18,8 @@ rule pretrain:  # line 2, eqs. 15 and 16
     threads: COMPUTE["threads"]
     resources:
         gpu=COMPUTE["gpu"],
-        mem_mb=2000,
-        runtime=1440,
+        mem_mb=memory("train"),
+        runtime=minutes("train"),
     params:
         script=SCRIPTS / "pretrain.py",
         cfg=lambda wildcards: training_settings(
@@ -53,8 +53,8 @@ rule finetune:  # lines 3 and 9, eq. 17
     threads: COMPUTE["threads"]
     resources:
         gpu=COMPUTE["gpu"],
-        mem_mb=2000,
-        runtime=480,
+        mem_mb=memory("train"),
+        runtime=minutes("train"),
     params:
         script=SCRIPTS / "finetune.py",
         cfg=lambda wildcards: training_settings(

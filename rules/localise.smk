@@ -18,8 +18,8 @@ rule predict:  # line 12, one job a chunk
     threads: COMPUTE["threads"]
     resources:
         gpu=min(1, COMPUTE["gpu"]),
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=memory("score"),
+        runtime=minutes("score"),
         workers=COMPUTE["loader_workers"],
         videos=COMPUTE["inference_videos"],
     params:
@@ -51,8 +51,8 @@ rule submission:  # the best 100,000 segments of each class, as the challenge's 
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
     params:
         script=SCRIPTS / "submit.py",
         cfg=canonical({"top_segments": CONFIG["evaluation"]["top_segments"]}),
@@ -80,8 +80,8 @@ rule localisations:  # what occurs when
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
     params:
         script=SCRIPTS / "merge_segments.py",
         cfg=canonical(CONFIG["localisation"]),

@@ -138,3 +138,26 @@ def training_job(environment, folder, run):
                         return re.search(r"JobId=(\d+)", job)[1]
         time.sleep(0.2)
     raise AssertionError((folder / "run.log").read_text())
+
+
+def test_a_job_over_its_memory_is_tried_again_with_more(slurm, local_results, tmp_path):
+    # A job that trains holds some hundreds of MB: too much for the first try.
+    little = "compute={memory_mb: {train: 150}}"
+    run = submit(tmp_path, slurm, little, "--retries", "3")
+    assert run.wait() == 0, (tmp_path / "run.log").read_text()
+    equal_results(local_results, tmp_path / "results/tiny")
+    assert "Trying to restart job" in (tmp_path / "run.log").read_text()
+    asked = {
+        int(job["mem"])
+        for job in map(described, scontrol(slurm, "show", "job", "-o").splitlines())
+        if job["rule"] == "pretrain"
+    }
+    assert len(asked) > 1
+    assert max(asked) >= 2 * min(asked)
+
+
+def described(job):
+    """Rule and MB of a job, from a line of scontrol; mem is 0 where SLURM states none."""
+    rule = re.search(r"Comment=rule_(\w+?)(_wildcards|\s)", job)
+    memory = re.search(r"(?:MinMemoryNode|mem)=(\d+)M", job)
+    return {"rule": rule[1] if rule else "", "mem": memory[1] if memory else 0}
