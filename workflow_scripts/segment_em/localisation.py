@@ -11,11 +11,13 @@ import numpy as np
 
 from segment_em.files import replacing
 
+SLAB = 100_000  # intervals that are Python objects at once: ten times the size of the arrays
+
 
 class Intervals(NamedTuple):
     """Arrays in parallel, one entry an interval, ordered by video, then start, then column.
 
-    video: int64 [L], position in the chunk; start, end: int64 [L] in seconds, end excluded;
+    video: int64 [L], position among the videos; start, end: int64 [L] in seconds, end excluded;
     column: int64 [L], the class; score: float32 [L], mean over the interval's segments.
     """
 
@@ -71,12 +73,14 @@ def rows_of(
 ) -> Iterator[Localisation]:
     """Say which video and class each interval is about; a class without a name is called "".
 
-    video_ids: of the chunk's videos. class_ids: one a column. names: by class id.
+    video_ids: by position. class_ids: one a column. names: by class id.
     """
-    for video, start, end, column, score in zip(*(a.tolist() for a in intervals), strict=True):
-        class_id = int(class_ids[column])
-        name = names.get(class_id, "")
-        yield Localisation(video_ids[video], start, end, class_id, name, score)
+    for first in range(0, len(intervals.video), SLAB):
+        slab = (array[first : first + SLAB].tolist() for array in intervals)
+        for video, start, end, column, score in zip(*slab, strict=True):
+            class_id = int(class_ids[column])
+            name = names.get(class_id, "")
+            yield Localisation(video_ids[video], start, end, class_id, name, score)
 
 
 def write_localisations(path: str | Path, rows: Iterable[Localisation]) -> None:

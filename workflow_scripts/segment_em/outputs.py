@@ -7,7 +7,7 @@ import numpy as np
 
 from segment_em.errors import InputError
 from segment_em.index import read_index, read_vocabulary
-from segment_em.localisation import Localisation, merge, rows_of, write_localisations
+from segment_em.localisation import Intervals, merge, rows_of, write_localisations
 from segment_em.predictions import Predictions, read_predictions
 from segment_em.submission import TopSegments, write_submission
 
@@ -72,10 +72,12 @@ def localise(
     chunks = [read_predictions(path) for path in prediction_paths]
     order = Order(index_paths, chunks)
     names = read_vocabulary(vocabulary_path) if vocabulary_path else {}
-    rows: list[Localisation] = []
+    parts = []
     for chunk in chunks:
-        intervals = merge(chunk.scores, chunk.frames, chunk.segment_frames, threshold)
-        rows.extend(rows_of(intervals, chunk.video_ids, chunk.class_ids, names))
+        found = merge(chunk.scores, chunk.frames, chunk.segment_frames, threshold)
+        parts.append(found._replace(video=order.videos(chunk)[found.video]))
+    joined = Intervals(*map(np.concatenate, zip(*parts, strict=True)))
     # A stable sort: within a video the rows stay ordered by start and class.
-    rows.sort(key=lambda row: order.number[row.video_id])
-    write_localisations(out, rows)
+    by_video = np.argsort(joined.video, kind="stable")
+    intervals = Intervals(*(array[by_video] for array in joined))
+    write_localisations(out, rows_of(intervals, order.video_ids, chunks[0].class_ids, names))
