@@ -30,7 +30,7 @@ data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false
 
 test: $(BIN)/installed
-	$(BIN)/python -m pytest -m "not reruns and not slurm"
+	$(BIN)/python -m pytest -m "not reruns and not slurm" --numprocesses $(CORES) --dist loadfile
 
 # After each of several changes: is the result that of a run from scratch? Minutes more.
 test-reruns: $(BIN)/installed

@@ -5,6 +5,7 @@ Shapes: B videos of a batch, T frames of a clip, F values a frame, V videos of t
 
 import mmap
 import struct
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
@@ -17,6 +18,7 @@ from segment_em.records import mapped
 OPEN_FILES = 256  # maps that a reader keeps; each holds a descriptor, and 1,024 is a usual limit
 
 STORED_CRC = struct.Struct("<I")
+
 REINDEX = "index its split again, or put the old file back"
 
 
@@ -32,6 +34,7 @@ class FrameReader:
         self.index = index
         self.max_frames = max_frames
         self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()  # by file, last opened last
+        self._maps_change = threading.Lock()
 
     @property
     def frame_counts(self) -> np.ndarray:
@@ -93,7 +96,7 @@ class FrameReader:
             )
 
     def _map(self, file: int) -> mmap.mmap:
-        # Each step is safe beside other threads: at worst two of them map the same file.
+        # Without the lock, since most calls end here; at worst two threads map the same file.
         buffer = self._maps.get(file)
         if buffer is not None:
             return buffer
@@ -103,9 +106,10 @@ class FrameReader:
             raise InputError(
                 f"{path} changed since it was indexed: {len(buffer)} bytes, then {size}: {REINDEX}"
             )
-        self._maps[file] = buffer
-        if len(self._maps) > OPEN_FILES:
-            self._maps.popitem(last=False)
+        with self._maps_change:
+            self._maps[file] = buffer
+            if len(self._maps) > OPEN_FILES:
+                self._maps.popitem(last=False)
         return buffer
 
     def _places(
