@@ -111,7 +111,7 @@ def test_a_job_that_is_requeued_in_training_resumes_to_the_same_results(
     slurm, local_results, tmp_path
 ):
     # Long enough to be caught in the middle.
-    longer = "training={m_step: {epochs: 60}}"
+    longer = "training={m_step: {epochs: 600}}"
     expected = tmp_path / "undisturbed"
     expected.mkdir()
     assert snakemake(expected, *SHORTER, longer).returncode == 0
@@ -132,7 +132,7 @@ def training_job(environment, folder, run):
     while time.monotonic() < deadline and run.poll() is None:
         for log in folder.rglob("maximise.log"):
             if "epoch" in log.read_text():
-                name = log.parent.name
+                name = log.parent.name.replace("@", "_")
                 for job in scontrol(environment, "show", "job", "-o").splitlines():
                     if "JobState=RUNNING" in job and "maximise" in job and name in job:
                         return re.search(r"JobId=(\d+)", job)[1]
