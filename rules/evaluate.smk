@@ -63,7 +63,7 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
         " --validation {input.validation:q} --out {output.ensemble:q} 2>&1 | tee {log:q}"
 
 
-rule evaluate_ensemble:  # the mean of the last iteration's members, or of the controls
+rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or of the controls
     input:
         index=lambda wildcards: index("segments" if wildcards.part == "validation" else "test"),
         ensemble="results/{experiment}/{group}.json",
