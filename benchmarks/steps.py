@@ -15,7 +15,7 @@ from torch import nn
 
 from segment_em.compute import autocast, prepare
 from segment_em.dataset import Batch, Dequantise
-from segment_em.index import QUANTISATION_RANGE
+from segment_em.indexing import QUANTISATION_RANGE
 from segment_em.training import video_objective
 
 AT_LEAST = {"transformer_early": 1.3, "transformer_late": 1.3, "nextvlad": 1.3}

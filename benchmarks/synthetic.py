@@ -6,7 +6,8 @@ from pathlib import Path
 import measure  # noqa: F401  (makes segment_em importable)
 import numpy as np
 
-from segment_em.index import build_index, write_index
+from segment_em.index import write_index
+from segment_em.indexing import build_index
 from segment_em.records import Ratings, encode_example, write_records
 
 FEATURES = {"rgb": 1024, "audio": 128}

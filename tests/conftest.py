@@ -4,7 +4,7 @@ import pytest
 from small_records import FEATURES, VIDEOS, write_small_records
 from workflow_runs import snakemake
 
-from segment_em.index import build_index
+from segment_em.indexing import build_index
 
 
 @pytest.fixture

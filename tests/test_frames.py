@@ -11,7 +11,7 @@ import pytest
 import segment_em.frames
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.index import build_index
+from segment_em.indexing import build_index
 from segment_em.records import encode_example, write_records
 
 SMALL = {"rgb": 8, "audio": 4}

@@ -1,6 +1,5 @@
 """The index: what it says of records and of own features, however they are spread over chunks."""
 
-import csv
 import re
 import shutil
 import time
@@ -11,15 +10,8 @@ import numpy as np
 import pytest
 
 from segment_em.errors import InputError
-from segment_em.index import (
-    build_index,
-    columns_of,
-    in_validation,
-    read_class_list,
-    read_index,
-    read_vocabulary,
-    write_index,
-)
+from segment_em.index import columns_of, in_validation, read_index, write_index
+from segment_em.indexing import build_index
 from segment_em.records import Ratings, encode_example, write_records
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -424,42 +416,3 @@ def test_columns_are_positions_in_the_sorted_list_or_minus_one():
     columns = columns_of(class_ids, np.array([[7, 0, 4], [1831, 1832, 3]]))
     assert columns.tolist() == [[1, -1, -1], [2, -1, 0]]
     assert columns_of(class_ids, np.zeros(0, np.int64)).tolist() == []
-
-
-def csv_file(path, *rows):
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-    return path
-
-
-def test_class_list_is_sorted_whatever_its_order(tmp_path):
-    path = csv_file(tmp_path / "classes.csv", ["Index"], [1831], [3], [70])
-    assert read_class_list(path).tolist() == [3, 70, 1831]
-
-
-def test_vocabulary_ignores_other_columns(tmp_path):
-    path = csv_file(
-        tmp_path / "v.csv", ["Url", "Name", "Index"], ["u", "Rock, paper", 1], ["", "é", 0]
-    )
-    assert read_vocabulary(path) == {1: "Rock, paper", 0: "é"}
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ([["Id"], [3]], "no column Index"),
-        ([["Index"], [3], [3]], "line 3: class 3 is there twice"),
-        ([["Index"], ["3.5"]], "line 2: Index '3.5' is no class id"),
-        ([["Index"], [-1]], "line 2: Index '-1' is no class id"),
-        ([["Index"]], "holds no class"),
-        ([], "no column Index"),
-    ],
-)
-def test_class_lists_that_cannot_be_meant_are_an_error(tmp_path, rows, expected):
-    with pytest.raises(InputError, match=expected):
-        read_class_list(csv_file(tmp_path / "classes.csv", *rows))
-
-
-def test_missing_class_list_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
-        read_class_list(tmp_path / "none.csv")

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "workflow_scripts"
 LIBRARY = SCRIPTS / "segment_em"
 
-HDF5 = {"index", "labels", "predictions", "lineage"}
+HDF5 = {"hdf5", "index", "own_features", "labels", "predictions", "lineage"}
 TORCH = {
     "checkpoint",
     "compute",
@@ -26,9 +26,13 @@ TORCH = {
 }
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
-    {"errors", "files", "code_digest", "processes"},
+    {"errors", "files", "code_digest", "processes", "protobuf"},
     {"provenance", "gpus", "records", "metrics", "submission", "localisation"},
-    {"command_line", "index", "tables", "simulation", "selection", "lineage"},
+    {"class_lists", "hdf5", "command_line", "tables", "simulation", "selection", "lineage"},
+    {"index"},
+    {"annotations"},
+    {"own_features"},
+    {"indexing"},
     {"frames", "targets", "losses", "models", "estimators", "thresholds", "compute", "ensemble"},
     {"predictions", "labels", "dataset", "checkpoint", "comparison", "monitor", "training_state"},
     {"label_sets", "training", "inference", "outputs"},

@@ -18,7 +18,8 @@ from segment_em import compute
 from segment_em.dataset import Clips
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.index import build_index, read_index, write_index
+from segment_em.index import read_index, write_index
+from segment_em.indexing import build_index
 
 ROOT = Path(__file__).parent.parent
 PYTHONPATH = os.pathsep.join([str(ROOT / "workflow_scripts"), str(ROOT / "tests")])

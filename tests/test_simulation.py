@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from segment_em import simulation
+from segment_em.class_lists import read_class_list, read_vocabulary
 from segment_em.errors import InputError
-from segment_em.index import build_index, read_class_list, read_vocabulary
+from segment_em.indexing import build_index
 
 ROOT = Path(__file__).parent.parent
 FEATURES = {"rgb": 32, "audio": 8}
@@ -118,7 +119,7 @@ def test_the_class_list_is_unsorted_and_part_of_the_vocabulary(written):
     assert lines[1:] != sorted(lines[1:], key=int)
     listed = read_class_list(written / "classes.csv")
     assert len(listed) == settings().segment_classes
-    assert set(listed.tolist()) <= read_vocabulary(written / "vocabulary.csv").keys()
+    assert set(listed) <= read_vocabulary(written / "vocabulary.csv").keys()
 
 
 def test_every_file_is_the_same_when_written_again(written, tmp_path):

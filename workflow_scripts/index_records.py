@@ -1,6 +1,6 @@
 """Index one chunk of record files: what is in them and where; the frames stay in the records."""
 
-from segment_em import command_line, index, labels, provenance
+from segment_em import command_line, index, indexing, labels, provenance
 
 
 def main() -> None:
@@ -9,7 +9,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="the index file")
     args = parser.parse_args()
     features = dict(args.config["features"])
-    table = index.build_index(args.records, features, args.config["segment_frames"])
+    table = indexing.build_index(args.records, features, args.config["segment_frames"])
     stamp = provenance.stamp(args.config, []) | {"inputs": provenance.sizes(args.records)}
     index.write_index(args.out, table, labels.describe(stamp))
     provenance.write_how(args.out, stamp)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from workflow_runs import ROOT, TINY, snakemake
 
-from segment_em.index import build_index
+from segment_em.indexing import build_index
 
 SEGMENTS = 5  # of each video
 CLASSES = [3, 7, 11]

@@ -12,9 +12,10 @@ from independent_map import mean_average_precision
 from workflow_runs import snakemake
 
 from segment_em.checkpoint import load_weights
+from segment_em.class_lists import read_class_list
 from segment_em.dataset import Clips
 from segment_em.frames import FrameReader
-from segment_em.index import read_class_list, read_index
+from segment_em.index import read_index
 from segment_em.predictions import read_predictions
 from segment_em.stages import dequantiser
 
@@ -56,7 +57,7 @@ def test_test_map_equals_what_an_independent_script_makes_of_the_submission(
     tiny_run, results, table, tmp_path
 ):
     index = read_index(chunks(tiny_run, "test"))
-    known = set(read_class_list(tiny_run / "results/data/tiny/segment_label_ids.csv").tolist())
+    known = set(read_class_list(tiny_run / "results/data/tiny/segment_label_ids.csv"))
     video = np.repeat(index.video_ids, np.diff(index.ratings.indptr))
     with open(tmp_path / "ratings.csv", "w", newline="") as file:
         writer = csv.writer(file)

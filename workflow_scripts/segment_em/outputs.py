@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from segment_em.class_lists import read_vocabulary
 from segment_em.errors import InputError
-from segment_em.index import read_index, read_vocabulary
+from segment_em.index import read_index
 from segment_em.localisation import Intervals, merge, rows_of, write_localisations
 from segment_em.predictions import Predictions, read_predictions
 from segment_em.submission import TopSegments, write_submission

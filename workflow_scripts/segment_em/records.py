@@ -29,19 +29,31 @@ from crc32c import crc32c
 
 from segment_em.errors import InputError
 from segment_em.files import replacing
+from segment_em.protobuf import (
+    BYTES_LIST,
+    DELIMITED,
+    FLOAT_LIST,
+    INT64_LIST,
+    REWRITE,
+    MalformedError,
+    counts,
+    entry,
+    fields,
+    floats,
+    messages,
+    require,
+    strings,
+    varint,
+)
 
 LENGTH = struct.Struct("<QI")  # length of the payload, masked CRC of these eight bytes
 CRC = struct.Struct("<I")
 SEGMENT_SECONDS = 5  # the official format's; only to write segment_end_times
 LONGEST_ID = 255  # bytes; the index keeps ids in an array as wide as its longest
-VARINT, EIGHT_BYTES, DELIMITED, FOUR_BYTES = 0, 1, 2, 5  # protobuf's wire types
-BYTES_LIST, FLOAT_LIST, INT64_LIST = 1, 2, 3  # field numbers in Feature
 FIRST_DELIMITED = 0x0A  # tag of field 1, delimited
 RATING_KEYS = frozenset(
     (b"segment_start_times", b"segment_end_times", b"segment_labels", b"segment_scores")
 )
-LIST_NAMES = {BYTES_LIST: "byte strings", FLOAT_LIST: "floats", INT64_LIST: "integers"}
-REWRITE = "write the record anew"
 FETCH = "fetch the file again"
 
 
@@ -76,12 +88,6 @@ class Example(NamedTuple):
     payload_crc: int  # masked, as stored behind the payload
 
 
-class _MalformedError(Exception):
-    """What is wrong with a payload and the remedy; `of` names the video where it is known."""
-
-    of = ""
-
-
 def read_examples(path: str | Path, features: Mapping[str, int]) -> Iterator[Example]:
     """Read a record file, checking both CRCs of every record.
 
@@ -113,7 +119,7 @@ def examples_in(
         start, size, crc = _payload(view, offset, place)
         try:
             yield _decode(view, start, size, crc, features)
-        except _MalformedError as problem:
+        except MalformedError as problem:
             raise InputError(f"{place}{problem.of}: {problem}") from None
         offset = start + size + CRC.size
         number += 1
@@ -153,121 +159,6 @@ def _masked_crc(data) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-# Protobuf.
-
-
-def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
-    """Unsigned value of the varint at `at`, and the offset behind it."""
-    if at < end and view[at] < 0x80:  # most are one byte
-        return view[at], at + 1
-    value = shift = 0
-    for position in range(at, min(end, at + 10)):
-        byte = view[position]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            if value >> 64:
-                break
-            return value, position + 1
-        shift += 7
-    raise _MalformedError(f"no valid varint at byte {at}: not a SequenceExample? {REWRITE}")
-
-
-def _fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number, wire type, start and end of each field's value in the message [start, end)."""
-    at = start
-    while at < end:
-        tag_at = at
-        tag, at = _varint(view, at, end)
-        number, wire = tag >> 3, tag & 7
-        if wire == DELIMITED:
-            size, at = _varint(view, at, end)
-            stop = at + size
-        elif wire == VARINT:
-            stop = _varint(view, at, end)[1]
-        elif wire == EIGHT_BYTES:
-            stop = at + 8
-        elif wire == FOUR_BYTES:
-            stop = at + 4
-        else:
-            stop = end + 1
-        if stop > end or number == 0:
-            raise _MalformedError(
-                f"no valid field at byte {tag_at}: not a SequenceExample? {REWRITE}"
-            )
-        yield number, wire, at, stop
-        at = stop
-
-
-def _messages(view: memoryview, start: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each message in field `wanted`; other fields are skipped."""
-    for number, wire, at, stop in _fields(view, start, end):
-        if number == wanted:
-            _require(wire == DELIMITED, at)
-            yield at, stop
-
-
-def _require(expected_wire_type: bool, at: int) -> None:
-    if not expected_wire_type:
-        raise _MalformedError(f"unexpected wire type at byte {at}: {REWRITE}")
-
-
-def _entry(view: memoryview, start: int, end: int) -> tuple[bytes, tuple[int, int]]:
-    """Key, and the place of the value, of a map entry; either may come first or be left out."""
-    key, value = b"", None
-    for number, wire, at, stop in _fields(view, start, end):
-        if number == 1:
-            _require(wire == DELIMITED, at)
-            key = bytes(view[at:stop])
-        elif number == 2:
-            _require(wire == DELIMITED and value is None, at)
-            value = at, stop
-    return key, value or (end, end)
-
-
-def _values(view: memoryview, place: tuple[int, int], kind: int, name: str):
-    """Wire type, start and end of each entry in the `kind` list of a Feature."""
-    for number, wire, at, stop in _fields(view, *place):
-        if number == kind:
-            _require(wire == DELIMITED, at)
-            for entry_number, entry_wire, entry_at, entry_stop in _fields(view, at, stop):
-                if entry_number == 1:
-                    yield entry_wire, entry_at, entry_stop
-        elif number in LIST_NAMES:
-            raise _MalformedError(
-                f"{name} holds {LIST_NAMES[number]}, not {LIST_NAMES[kind]}: {REWRITE}"
-            )
-
-
-def _strings(view: memoryview, place: tuple[int, int], name: str) -> list[bytes]:
-    found = []
-    for wire, at, stop in _values(view, place, BYTES_LIST, name):
-        _require(wire == DELIMITED, at)
-        found.append(bytes(view[at:stop]))
-    return found
-
-
-def _floats(view: memoryview, place: tuple[int, int], name: str) -> np.ndarray:
-    """float32 [n], packed or not."""
-    packed = bytearray()
-    for wire, at, stop in _values(view, place, FLOAT_LIST, name):
-        _require(wire == FOUR_BYTES or (wire == DELIMITED and (stop - at) % 4 == 0), at)
-        packed += view[at:stop]
-    return np.frombuffer(packed, "<f4").astype(np.float32)
-
-
-def _counts(view: memoryview, place: tuple[int, int], name: str) -> np.ndarray:
-    """int64 [n], packed or not. Class ids and seconds: a negative value is an error."""
-    found = []
-    for wire, at, stop in _values(view, place, INT64_LIST, name):
-        _require(wire in (VARINT, DELIMITED), at)
-        while at < stop:
-            value, at = _varint(view, at, stop)
-            if value >> 63:
-                raise _MalformedError(f"{name} holds {value - 2**64}, below 0: {REWRITE}")
-            found.append(value)
-    return np.array(found, np.int64)
-
-
 # The SequenceExample.
 
 
@@ -276,23 +167,23 @@ def _decode(
 ) -> Example:
     context: dict[bytes, tuple[int, int]] = {}
     lists: dict[bytes, tuple[int, int]] = {}
-    for number, wire, at, stop in _fields(view, start, start + size):
+    for number, wire, at, stop in fields(view, start, start + size):
         if number in (1, 2):
-            _require(wire == DELIMITED, at)
+            require(wire == DELIMITED, at)
             entries = context if number == 1 else lists
-            for place in _messages(view, at, stop, wanted=1):
-                key, value = _entry(view, *place)
+            for place in messages(view, at, stop, wanted=1):
+                key, value = entry(view, *place)
                 entries[key] = value  # the last of equal keys counts, as in protobuf
     video_id = _video_id(view, context)
     try:
-        labels = _counts(view, context.get(b"labels", (0, 0)), "labels")
+        labels = counts(view, context.get(b"labels", (0, 0)), "labels")
         ratings = _ratings(view, context)
         _require_frame_level(context, lists, features)
         frames = {
             name: _frames(view, lists[name.encode()], name, width)
             for name, width in features.items()
         }
-    except _MalformedError as problem:
+    except MalformedError as problem:
         problem.of = f" (id {video_id!r})"
         raise
     return Example(video_id, labels, ratings, frames, start, size, crc)
@@ -301,18 +192,18 @@ def _decode(
 def _video_id(view: memoryview, context: dict[bytes, tuple[int, int]]) -> str:
     """The one string under `id`, or `video_id` in some older files."""
     key = "id" if b"id" in context else "video_id"
-    found = _strings(view, context.get(key.encode(), (0, 0)), key)
+    found = strings(view, context.get(key.encode(), (0, 0)), key)
     if len(found) != 1 or not 0 < len(found[0]) <= LONGEST_ID:
-        raise _MalformedError(
+        raise MalformedError(
             "the context needs one `id` (or `video_id`) of 1 to "
             f"{LONGEST_ID} bytes: not a frame-level SequenceExample? {REWRITE}"
         )
     try:
         video_id = found[0].decode()
     except UnicodeDecodeError:
-        raise _MalformedError(f"{key} {found[0]!r} is not UTF-8: {REWRITE}") from None
+        raise MalformedError(f"{key} {found[0]!r} is not UTF-8: {REWRITE}") from None
     if "\0" in video_id:
-        raise _MalformedError(f"{key} {video_id!r} contains a NUL: {REWRITE}")
+        raise MalformedError(f"{key} {video_id!r} contains a NUL: {REWRITE}")
     return video_id
 
 
@@ -321,12 +212,12 @@ def _ratings(view: memoryview, context: dict[bytes, tuple[int, int]]) -> Ratings
     if RATING_KEYS.isdisjoint(context):
         return NO_RATINGS
     start, end, labels = (
-        _counts(view, context.get(name.encode(), (0, 0)), name)
+        counts(view, context.get(name.encode(), (0, 0)), name)
         for name in ("segment_start_times", "segment_end_times", "segment_labels")
     )
-    score = _floats(view, context.get(b"segment_scores", (0, 0)), "segment_scores")
+    score = floats(view, context.get(b"segment_scores", (0, 0)), "segment_scores")
     if not len(start) == len(end) == len(labels) == len(score):
-        raise _MalformedError(
+        raise MalformedError(
             f"{len(start)} segment_start_times, {len(end)} segment_end_times, {len(labels)} "
             f"segment_labels, {len(score)} segment_scores: must be as many: {REWRITE}"
         )
@@ -338,11 +229,11 @@ def _require_frame_level(context, lists, features: Mapping[str, int]) -> None:
     if not missing:
         return
     if any(f"mean_{name}".encode() in context for name in missing):
-        raise _MalformedError(
+        raise MalformedError(
             f"a video-level record (mean_{missing[0]}, no frames): give the frame-level files"
         )
     have = sorted(key[:40].decode(errors="replace") for key in lists)[:10]
-    raise _MalformedError(
+    raise MalformedError(
         f"no feature list {missing[0]!r} (there are: {have}): give frame-level records "
         f"or take {missing[0]} out of config data.features"
     )
@@ -359,7 +250,7 @@ def _frames(view: memoryview, place: tuple[int, int], name: str, width: int) -> 
         return Frames(start, width, 0)
     offset, stop = _first_frame(view, start, end, name)
     if stop - offset != width:
-        raise _MalformedError(
+        raise MalformedError(
             f"{name} frame has {stop - offset} bytes, config data.features.{name} says {width}"
         )
     stride = stop - start
@@ -369,7 +260,7 @@ def _frames(view: memoryview, place: tuple[int, int], name: str, width: int) -> 
     if rest or headers_T.tobytes() != headers_T[:1].tobytes() * count:
         differs_T = headers_T != headers_T[0]
         frame = int(differs_T.argmax()) if differs_T.any() else count
-        raise _MalformedError(
+        raise MalformedError(
             f"{name} frame {frame} at byte {start + frame * stride} is not stored like frame 0 "
             f"({width} bytes in one byte string): {REWRITE} with frames of one size"
         )
@@ -381,13 +272,13 @@ def _first_frame(view: memoryview, start: int, end: int, name: str) -> tuple[int
     at, stops = start, [end]
     for _ in range(3):
         if at == stops[-1] or view[at] != FIRST_DELIMITED:
-            raise _MalformedError(f"{name} frame 0 at byte {start} holds no bytes: {REWRITE}")
-        size, at = _varint(view, at + 1, stops[-1])
+            raise MalformedError(f"{name} frame 0 at byte {start} holds no bytes: {REWRITE}")
+        size, at = varint(view, at + 1, stops[-1])
         stops.append(at + size)
         if stops[-1] > stops[-2]:
-            raise _MalformedError(f"{name} frame 0 at byte {start} is cut short: {REWRITE}")
+            raise MalformedError(f"{name} frame 0 at byte {start} is cut short: {REWRITE}")
     if not stops[1] == stops[2] == stops[3]:
-        raise _MalformedError(
+        raise MalformedError(
             f"{name} frame 0 at byte {start} is more than one byte string: {REWRITE}"
         )
     return at, stops[1]

@@ -15,11 +15,12 @@ from torch import nn
 
 from segment_em import estimators, processes, provenance
 from segment_em.checkpoint import Specification, load_weights, save_weights
+from segment_em.class_lists import read_class_list
 from segment_em.compute import conditions, prepare
 from segment_em.dataset import Clips, Dequantise, Source
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.index import Index, in_validation, read_class_list, read_index
+from segment_em.index import Index, in_validation, read_index
 from segment_em.labels import PseudoLabels
 from segment_em.models import set_prior
 from segment_em.provenance import TrainingJob
@@ -85,7 +86,7 @@ def pretrain(
     job: TrainingJob,
 ) -> None:
     """Algorithm 1, line 2: train a fresh model on video labels (eqs. 15 and 16)."""
-    index, class_ids = read_index(index_paths), read_class_list(classes_path)
+    index, class_ids = read_index(index_paths), np.array(read_class_list(classes_path))
     source = VideoLabels(index, class_ids)
     if not source.prior().any():
         raise InputError(

@@ -1,0 +1,53 @@
+"""Reading HDF5 files that someone else may have written: what is not as it must be is one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from segment_em.errors import InputError
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading; InputError where it cannot be read."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a readable HDF5 file ({reason}): make it anew") from error
+
+
+def array(path: str, file: h5py.File, key: str, kinds: str, length: int, remedy: str) -> np.ndarray:
+    """A dataset of `length` numbers whose dtype is of one of the `kinds` (numpy's letters)."""
+    dataset = file.get(key)
+    if not isinstance(dataset, h5py.Dataset):
+        raise InputError(f"{path}: dataset {key} is missing: {remedy}")
+    if dataset.shape != (length,) or dataset.dtype.kind not in kinds:
+        raise InputError(
+            f"{path}: dataset {key} is {dataset.dtype} {dataset.shape}, "
+            f"expected {length} values of kind {kinds!r}: {remedy}"
+        )
+    return dataset[...]
+
+
+def strings(path: str, file: h5py.File, key: str, remedy: str) -> list[str]:
+    """A dataset of UTF-8 strings."""
+    dataset = file.get(key)
+    if not isinstance(dataset, h5py.Dataset) or h5py.check_string_dtype(dataset.dtype) is None:
+        raise InputError(f"{path}: dataset {key} of strings is missing: {remedy}")
+    try:
+        return dataset.asstr("utf-8")[...].tolist()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: dataset {key} holds what is not UTF-8: {remedy}") from None
+
+
+def require_indptr(path: str, key: str, indptr: np.ndarray, total: int, remedy: str) -> None:
+    """Raise InputError unless a CSR's indptr divides `total` entries."""
+    if indptr[0] != 0 or indptr[-1] != total or (np.diff(indptr) < 0).any():
+        raise InputError(
+            f"{path}: {key} must rise from 0 to the {total} entries that it divides: {remedy}"
+        )

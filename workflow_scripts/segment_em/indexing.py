@@ -1,0 +1,83 @@
+"""Building the index, from record files and from HDF5 files of one's own features."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segment_em.annotations import distinct_labels, rated_segments
+from segment_em.errors import InputError
+from segment_em.index import (
+    Index,
+    Modality,
+    id_array,
+    indptr_of,
+    joined,
+    place_columns,
+    quantisation,
+)
+from segment_em.own_features import own_index
+from segment_em.records import read_examples
+
+QUANTISATION_RANGE = -2.0, 2.0  # of YouTube-8M's records
+OWN_FEATURES = (".h5", ".hdf5")  # file endings
+
+
+def build_index(
+    paths: Sequence[str | Path], features: Mapping[str, int], segment_frames: int
+) -> Index:
+    """Index record files, and HDF5 files of features (endings .h5, .hdf5), which are read through.
+
+    features: modality -> values a frame. segment_frames: frames a segment, also seconds, since
+    there is one frame a second: ratings start at multiples of it.
+    Raises InputError for what records.read_examples refuses, for HDF5 files that docs/format.md
+    does not allow, ratings off the grid or neither 0 nor 1, and ids that occur twice.
+    """
+    if not paths:
+        raise InputError("no files to index: check the glob")
+    if len(set(map(str, paths))) < len(paths):
+        raise InputError(f"{min(paths, key=str)} or another file is listed twice: list files once")
+    return joined([_file_index(str(path), features, segment_frames) for path in paths])
+
+
+def _file_index(path: str, features: Mapping[str, int], segment_frames: int) -> Index:
+    if path.lower().endswith(OWN_FEATURES):
+        return own_index(path, features, segment_frames)
+    return _record_index(path, features, segment_frames)
+
+
+def _record_index(path: str, features: Mapping[str, int], segment_frames: int) -> Index:
+    examples = list(read_examples(path, features))
+    ids = id_array([e.id for e in examples])
+    places = {
+        name: np.array([e.frames[name] for e in examples], np.int64).reshape(-1, 3)
+        for name in features
+    }
+    scale, bias = quantisation(*QUANTISATION_RANGE)
+    ratings = [e.ratings for e in examples]
+    raw = (
+        indptr_of([len(r.score) for r in ratings]),
+        _flat([r.start_second for r in ratings], np.int64),
+        _flat([r.class_id for r in ratings], np.int64),
+        _flat([r.score for r in ratings], np.float32),
+    )
+    return Index(
+        [path],
+        np.array([Path(path).stat().st_size], np.int64),
+        ids,
+        {
+            name: Modality(width, "uint8", scale, bias, *place_columns(places[name]))
+            for name, width in features.items()
+        },
+        distinct_labels(
+            indptr_of([len(e.labels) for e in examples]),
+            _flat([e.labels for e in examples], np.int64),
+        ),
+        rated_segments(path, ids, raw, segment_frames),
+        np.array([e.payload_offset + e.payload_bytes for e in examples], np.int64),
+        np.array([e.payload_crc for e in examples], np.uint32),
+    )
+
+
+def _flat(arrays: Sequence[np.ndarray], dtype) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype), *arrays])
