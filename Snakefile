@@ -20,7 +20,7 @@ rule all:
         f"{RESULTS}/table.csv",
         f"{RESULTS}/submission.csv",
         f"{RESULTS}/localisations.csv",
-        kept_results(),
+        MAIN.kept(),
     message:
         f"Finished: the table is in {RESULTS}/table.csv"
 

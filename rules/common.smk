@@ -1,25 +1,17 @@
-# Checks the configuration and answers the rules' questions: which files, which part of the
-# configuration, which code. The only place that reads `config`.
+# Checks the configuration, sets up the experiments, and answers what the rules ask of the machine.
+# The only place that reads `config`; which files and settings belong to a job: experiments.py.
 import os
+import re
 import shlex
 import sys
-import zlib
+from functools import cache
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 sys.path[:0] = [f"{workflow.basedir}/rules", f"{workflow.basedir}/workflow_scripts"]
-from configuration import (
-    SPLITS,
-    ConfigError,
-    checked,
-    chunked,
-    features_of,
-    files_of,
-    options_of,
-    split_member,
-    threshold_of,
-)
+from configuration import SPLITS, ConfigError
+from experiments import experiments_of
 from recall import recall_from_stamps
 from segment_em.code_digest import code_digests
 from segment_em.provenance import (
@@ -34,19 +26,22 @@ from segment_em.provenance import (
 recall_from_stamps()
 
 try:
-    CONFIG = checked(config)
+    EXPERIMENTS = experiments_of(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-DATA, EM, COMPUTE = CONFIG["data"], CONFIG["em"], CONFIG["compute"]
-RESULTS = f"results/{CONFIG['experiment']}"
+MAIN = next(iter(EXPERIMENTS.values()))  # what is made unless another target is asked for
+VARIATIONS = [experiment for experiment in EXPERIMENTS.values() if experiment.variation]
+RESULTS = MAIN.folder
+COMPUTE = MAIN.config["compute"]
+DATASETS = {experiment.data.name: experiment.data for experiment in EXPERIMENTS.values()}
 # A Path, since Snakemake leaves it out when it compares params: the folders may move.
 SCRIPTS = Path(os.path.relpath(f"{workflow.basedir}/workflow_scripts"))
-LAST = len(EM["iterations"])
 
 
 wildcard_constraints:
-    experiment=r"[^/]+",
+    experiment="|".join(map(re.escape, EXPERIMENTS)),
+    name="|".join(map(re.escape, DATASETS)),
     split="|".join(SPLITS),
     chunk=r"\d+",
     i=r"\d+",
@@ -59,183 +54,29 @@ wildcard_constraints:
     group=r"ensemble|controls/ensemble",
 
 
-# Data: which files, in which chunks ---------------------------------------------------------------
+def of(wildcards):
+    """The experiment whose folder a job writes to."""
+    return EXPERIMENTS[wildcards.experiment]
 
 
-SIMULATED = not any(split in DATA for split in SPLITS)
-SIMULATION_FOLDER = f"results/data/{DATA['name']}"
+def simulated_splits():
+    """(data, split) of all records that are simulated."""
+    simulated = [data for data in DATASETS.values() if data.simulated]
+    return [(data, split) for data in simulated for split in SPLITS]
 
 
-def record_files(split):
-    if SIMULATED:
-        count = DATA["simulation"]["files"][split]
-        return [f"{SIMULATION_FOLDER}/{split}-{n:03d}.tfrecord" for n in range(count)]
-    return files_of(DATA[split])
+def dataset(wildcards):
+    """The data whose index or simulated records a job makes."""
+    return DATASETS[wildcards.name]
 
 
-CHUNKS = {split: chunked(record_files(split), DATA["chunks"]) for split in SPLITS}
-CLASS_LIST = f"{SIMULATION_FOLDER}/segment_label_ids.csv" if SIMULATED else DATA["segment_classes"]
-VOCABULARY = f"{SIMULATION_FOLDER}/vocabulary.csv" if SIMULATED else DATA.get("vocabulary", [])
+# What a job depends on beside its input files and settings: its code ------------------------------
 
 
-def index(split):
-    """The index chunks of a split."""
-    return [f"results/index/{DATA['name']}/{split}/{chunk}.h5" for chunk in CHUNKS[split]]
-
-
-# EM: who is a member, and what comes before ------------------------------------------------------
-
-
-MEMBERS = [[EM["initial"]], *EM["iterations"]]
-CONTROLS = (
-    list(dict.fromkeys(split_member(member)[0] for member in MEMBERS[LAST]))
-    if CONFIG["controls"] and LAST
-    else []
-)
-
-
-def of_members(name):
-    """That file of each member of the wildcards' iteration."""
-    return lambda wildcards: [
-        f"results/{wildcards.experiment}/em/iteration-{wildcards.i}/{member}/{name}"
-        for member in MEMBERS[int(wildcards.i)]
-    ]
-
-
-def selected(name, back):
-    """That file of the selection `back` iterations ago; none before iteration 0."""
-
-    def path(wildcards):
-        i = int(wildcards.i) - back
-        return f"results/{wildcards.experiment}/em/iteration-{i}/{name}" if i >= 0 else []
-
-    return path
-
-
-def previous_selection(wildcards):
-    """F of the iteration before, where it stays in the running."""
-    return selected("selected.json", back=1)(wildcards) if EM["select"] == "so_far" else []
-
-
-def pseudo_labels(wildcards):
-    """The E-step's chunks of the wildcards' iteration."""
-    folder = f"results/{wildcards.experiment}/em/iteration-{wildcards.i}/pseudo_labels"
-    return [f"{folder}/{chunk}.h5" for chunk in CHUNKS["train"]]
-
-
-def ensemble_runs(group):
-    """The models that are averaged: the last iteration's members, or the controls."""
-    if group == "ensemble":
-        return [f"em/iteration-{LAST}/{member}" for member in MEMBERS[LAST]]
-    return [f"controls/{model}" for model in CONTROLS]
-
-
-def of_ensemble(name, group=None):
-    """That file of each model of the wildcards' ensemble, or of the given one."""
-    return lambda wildcards: [
-        f"results/{wildcards.experiment}/{run}/{name}"
-        for run in ensemble_runs(group or wildcards.group)
-    ]
-
-
-def scored_runs(name):
-    """That file of every model and ensemble that has a row in the table."""
-    runs = [f"em/iteration-{i}/{member}" for i, group in enumerate(MEMBERS) for member in group]
-    runs += ["ensemble"]
-    if CONTROLS:
-        runs += [*ensemble_runs("controls/ensemble"), "controls/ensemble"]
-    return [f"{RESULTS}/{run}/{name}" for run in runs]
-
-
-def kept_results():
-    """Weights and pseudo-labels: asked for, so that one that is deleted is made again."""
-    runs = [f"em/iteration-{i}/{member}" for i, group in enumerate(MEMBERS) for member in group]
-    runs += ensemble_runs("controls/ensemble")
-    files = [f"{run}/{stage}.safetensors" for run in runs for stage in ("pretrained", "finetuned")]
-    for i in range(LAST + 1):
-        files.append(f"em/iteration-{i}/selected.safetensors")
-        files += [f"em/iteration-{i}/pseudo_labels/{chunk}.h5" for chunk in CHUNKS["train"] if i]
-    return [f"{RESULTS}/{file}" for file in files]
-
-
-# What a job depends on: the part of the configuration that it uses, and its code ------------------
-
-
-def model_name(run):
-    return split_member(run.rpartition("/")[2])[0]
-
-
-def training_settings(run, stage, **extra):
-    """Everything that decides one training job, beside its input files."""
-    model, training = CONFIG["models"][model_name(run)], CONFIG["training"]
-    plan = training[stage]
-    return canonical(
-        {
-            "architecture": model["architecture"],
-            "options": options_of(model),
-            "features": features_of(CONFIG),
-            "max_frames": DATA["max_frames"],
-            "segment_frames": DATA["segment_frames"],
-            "learning_rate": model["training"]["learning_rate"] * plan["learning_rate_factor"],
-            "batch": model["training"]["batch"],
-            "epochs": plan["epochs"],
-            "decay": training["decay"],
-            "clip_norm": training["clip_norm"],
-            "precision": training["precision"],
-            # Each model draws its own numbers, whatever else is trained beside it.
-            "seed": zlib.crc32(f"{CONFIG['seed']}/{run}/{stage}".encode()),
-            **extra,
-        }
-    )
-
-
-def simulation_settings():
-    """Everything that decides the simulated records; the number of files only divides them."""
-    simulation = {key: value for key, value in DATA["simulation"].items() if key != "files"}
-    return canonical({"features": dict(features_of(CONFIG)), **simulation})
-
-
-def scoring_settings(**extra):
-    """Everything that decides a job that scores videos, beside its input files."""
-    return canonical(
-        {
-            "max_frames": DATA["max_frames"],
-            "segment_frames": DATA["segment_frames"],
-            "precision": CONFIG["training"]["precision"],
-            **extra,
-        }
-    )
-
-
-def evaluation_settings(**extra):
-    evaluation = CONFIG["evaluation"]
-    return scoring_settings(
-        measure={
-            "top_segments": evaluation["top_segments"],
-            "replicates": evaluation["bootstrap_replicates"],
-            "seed": CONFIG["seed"],
-        },
-        **extra,
-    )
-
-
+@cache
 def code(script, *plugins):
     """Digests of the script, of what it imports and of the plug-ins that it loads by name."""
     return canonical(code_digests(f"{workflow.basedir}/workflow_scripts/{script}", plugins))
-
-
-def model_file(run):
-    return f"models/{CONFIG['models'][model_name(run)]['architecture']}.py"
-
-
-def model_files(runs):
-    return sorted({model_file(run) for run in runs})
-
-
-def teacher_files(wildcards):
-    """The files of all models that may be F before the wildcards' iteration."""
-    before = range(int(wildcards.i)) if EM["select"] == "so_far" else [int(wildcards.i) - 1]
-    return model_files(member for i in before for member in MEMBERS[i])
 
 
 # How a job computes: nothing here decides a result, so nothing repeats a job -----------------------
@@ -281,7 +122,8 @@ def training_speed(wildcards, threads, resources):
 
 def warn_of_versions():
     """Name results that were made with other versions; whether to repeat them is for people."""
-    folders = [f"results/{kind}/{DATA['name']}" for kind in ("data", "index")] + [RESULTS]
+    folders = [f"results/{kind}/{name}" for kind in ("data", "index") for name in DATASETS]
+    folders += [experiment.folder for experiment in EXPERIMENTS.values()]
     files = other_versions(folders)
     if files:
         shown = "\n".join(f"  {file}: {change}" for file, change in list(files.items())[:3])
@@ -301,7 +143,7 @@ if workflow.is_main_process:
 
 def compared():
     """{experiment: digests of its table and its stamps} of those that are compared."""
-    names = CONFIG.get("experiments", [])
+    names = MAIN.config.get("experiments", [])
     missing = [name for name in names if not Path(f"results/{name}/table.csv").is_file()]
     if missing:
         raise WorkflowError(

@@ -33,7 +33,7 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     Numbers that arrive as text (nested --config values, 1e-3 in YAML 1.1) become numbers, so that
     equal settings are equal in every job's parameters.
     """
-    schema = yaml.safe_load((RULES / "config.schema.yaml").read_text(encoding="utf-8"))
+    schema = _schema()
     validator = Draft202012Validator(schema)
     typed = _typed(config, schema, schema)
     mistakes = [_mistake(error) for error in validator.iter_errors(typed)]
@@ -43,6 +43,11 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     if mistakes:
         raise ConfigError("\n".join(f"config: {mistake}" for mistake in mistakes))
     return typed
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return yaml.safe_load((RULES / "config.schema.yaml").read_text(encoding="utf-8"))
 
 
 def features_of(config: Mapping[str, Any]) -> list[list[Any]]:

@@ -17,7 +17,7 @@ rule simulate_vocabulary:
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "simulate_vocabulary.py",
-        cfg=simulation_settings(),
+        cfg=lambda wildcards: dataset(wildcards).simulation_settings(),
         code=code("simulate_vocabulary.py"),
     message:
         "Simulate YouTube-8M: the vocabulary"
@@ -28,19 +28,19 @@ rule simulate_vocabulary:
 
 
 # The splits differ in their number of files, and a rule's outputs have to be listed.
-for split in SPLITS if SIMULATED else []:
+for data, split in simulated_splits():
 
     rule:
         name:
-            f"simulate_{split}"
+            f"simulate_{split}" if data is MAIN.data else f"simulate_{split}_{data.name}"
         output:
-            records=record_files(split),
-            truth=f"{SIMULATION_FOLDER}/truth/{split}.npz",
-            how=[beside(file) for file in record_files(split)],
+            records=data.record_files(split),
+            truth=f"{data.folder}/truth/{split}.npz",
+            how=[beside(file) for file in data.record_files(split)],
         log:
-            f"{SIMULATION_FOLDER}/{split}.log",
+            f"{data.folder}/{split}.log",
         benchmark:
-            f"{SIMULATION_FOLDER}/{split}.benchmark.tsv"
+            f"{data.folder}/{split}.benchmark.tsv"
         conda:
             "../envs/data.yaml"
         resources:
@@ -48,7 +48,7 @@ for split in SPLITS if SIMULATED else []:
             runtime=minutes("data"),
         params:
             script=SCRIPTS / "simulate.py",
-            cfg=simulation_settings(),
+            cfg=data.simulation_settings(),
             code=code("simulate.py"),
             split=split,
         message:
@@ -60,7 +60,7 @@ for split in SPLITS if SIMULATED else []:
 
 rule index:  # what is in the records of one chunk and where; the frames stay in the records
     input:
-        lambda wildcards: CHUNKS[wildcards.split][wildcards.chunk],
+        lambda wildcards: dataset(wildcards).chunks[wildcards.split][wildcards.chunk],
     output:
         index="results/index/{name}/{split}/{chunk}.h5",
         how="results/index/{name}/{split}/{chunk}.json",
@@ -75,7 +75,7 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "index_records.py",
-        cfg=canonical({"features": features_of(CONFIG), "segment_frames": DATA["segment_frames"]}),
+        cfg=lambda wildcards: dataset(wildcards).index_settings(),
         code=code("index_records.py"),
     message:
         "Index {wildcards.split} records, chunk {wildcards.chunk}"

@@ -3,8 +3,8 @@
 
 rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
     input:
-        teacher=selected("selected.safetensors", back=1),
-        index=f"results/index/{DATA['name']}/train/{{chunk}}.h5",
+        teacher=lambda wildcards: of(wildcards).teacher(wildcards.i),
+        index=lambda wildcards: of(wildcards).data.index_chunk("train", wildcards.chunk),
     output:
         labels="results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.h5",
         how="results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.json",
@@ -23,8 +23,8 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "estimate.py",
-        cfg=scoring_settings(**EM["keep"]),
-        code=lambda wildcards: code("estimate.py", *teacher_files(wildcards)),
+        cfg=lambda wildcards: of(wildcards).estimation_settings(),
+        code=lambda wildcards: code("estimate.py", *of(wildcards).teacher_files(wildcards.i)),
         launcher=launcher,
     message:
         "E-step {wildcards.i}: F predicts segment labels of chunk {wildcards.chunk} (lines 5-6)"
@@ -38,7 +38,7 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
 
 rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what passes it
     input:
-        pseudo_labels,
+        lambda wildcards: of(wildcards).pseudo_labels(wildcards.i),
     output:
         table="results/{experiment}/em/iteration-{i}/label_sets/{estimation}.csv",
         how="results/{experiment}/em/iteration-{i}/label_sets/{estimation}.json",
@@ -53,13 +53,11 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "label_set.py",
-        cfg=lambda wildcards: canonical(
-            {"threshold": threshold_of(CONFIG), "estimation": wildcards.estimation}
-        ),
+        cfg=lambda wildcards: of(wildcards).threshold_settings(wildcards.estimation),
         code=lambda wildcards: code(
             "label_set.py",
             f"estimators/{wildcards.estimation}.py",
-            f"thresholds/{EM['threshold']['rule']}.py",
+            of(wildcards).threshold_file(),
         ),
     message:
         "E-step {wildcards.i}: threshold the scores, {wildcards.estimation} (eqs. 18-19)"
@@ -70,9 +68,9 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
 
 rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
     input:
-        index=index("train"),
-        pseudo_labels=pseudo_labels,
-        label_set="results/{experiment}/em/iteration-{i}/label_sets/{estimation}.csv",
+        index=lambda wildcards: of(wildcards).data.index("train"),
+        pseudo_labels=lambda wildcards: of(wildcards).pseudo_labels(wildcards.i),
+        label_set=lambda wildcards: of(wildcards).label_set(wildcards.i, wildcards.estimation),
     output:
         weights="results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.safetensors",
         how="results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.json",
@@ -89,13 +87,13 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         runtime=minutes("train"),
     params:
         script=SCRIPTS / "maximise.py",
-        cfg=lambda wildcards: training_settings(
-            "em/iteration-{i}/{model}@{estimation}".format(**wildcards),
-            "m_step",
-            estimation=wildcards.estimation,
+        cfg=lambda wildcards: of(wildcards).maximise_settings(
+            "em/iteration-{i}/{model}@{estimation}".format(**wildcards)
         ),
         code=lambda wildcards: code(
-            "maximise.py", model_file(wildcards.model), f"estimators/{wildcards.estimation}.py"
+            "maximise.py",
+            *of(wildcards).model_files(wildcards.model),
+            f"estimators/{wildcards.estimation}.py",
         ),
         launcher=launcher,
         speed=training_speed,
@@ -110,9 +108,9 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
 
 rule validate:  # line 10: both stages of a model on the ratings held out
     input:
-        index=index("segments"),
-        pretrained="results/{experiment}/{run}/pretrained.safetensors",
-        finetuned="results/{experiment}/{run}/finetuned.safetensors",
+        index=lambda wildcards: of(wildcards).data.index("segments"),
+        pretrained=lambda wildcards: of(wildcards).weights(wildcards.run, "pretrained"),
+        finetuned=lambda wildcards: of(wildcards).weights(wildcards.run, "finetuned"),
     output:
         scores="results/{experiment}/{run}/validation.json",
         how="results/{experiment}/{run}/validation.how.json",
@@ -131,8 +129,8 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "evaluate.py",
-        cfg=evaluation_settings(validation_fraction=DATA["validation_fraction"]),
-        code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
+        cfg=lambda wildcards: of(wildcards).evaluation_settings("validation"),
+        code=lambda wildcards: code("evaluate.py", *of(wildcards).model_files(wildcards.run)),
         launcher=launcher,
     message:
         "Validate {wildcards.run} (Algorithm 1, line 10)"
@@ -146,10 +144,13 @@ rule validate:  # line 10: both stages of a model on the ratings held out
 
 rule select:  # line 10: F <- the best on the validation ratings
     input:
-        validation=of_members("validation.json"),
-        weights=of_members("finetuned.safetensors"),
-        previous=previous_selection,
-        previous_weights=selected("selected.safetensors", back=1),
+        validation=lambda wildcards: [
+            of(wildcards).scores(run, "validation") for run in of(wildcards).runs(int(wildcards.i))
+        ],
+        weights=lambda wildcards: [
+            of(wildcards).weights(run, "finetuned") for run in of(wildcards).runs(int(wildcards.i))
+        ],
+        still_running=lambda wildcards: of(wildcards).still_running(wildcards.i),
     output:
         report="results/{experiment}/em/iteration-{i}/selected.json",
         weights="results/{experiment}/em/iteration-{i}/selected.safetensors",
@@ -165,14 +166,11 @@ rule select:  # line 10: F <- the best on the validation ratings
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "select_model.py",
-        cfg=lambda wildcards: canonical(
-            {"stages": ["finetuned"] if int(wildcards.i) else [EM["initial_stage"]]}
-        ),
+        cfg=lambda wildcards: of(wildcards).selection_settings(wildcards.i),
         code=code("select_model.py"),
-        previous=lambda wildcards, input: (f"--previous {input.previous}" if input.previous else ""),
     message:
         "Select F of iteration {wildcards.i} by validation mAP (Algorithm 1, line 10)"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --validation {input.validation:q} --weights {input.weights:q} {input.previous_weights:q}"
-        " {params.previous} --out {output.report:q} 2>&1 | tee {log:q}"
+        " --validation {input.validation:q} --weights {input.weights:q}"
+        " --previous {input.still_running:q} --out {output.report:q} 2>&1 | tee {log:q}"

@@ -3,9 +3,9 @@
 
 rule test:  # both stages of a model on the test set, where it carries ratings
     input:
-        index=index("test"),
-        pretrained="results/{experiment}/{run}/pretrained.safetensors",
-        finetuned="results/{experiment}/{run}/finetuned.safetensors",
+        index=lambda wildcards: of(wildcards).data.index("test"),
+        pretrained=lambda wildcards: of(wildcards).weights(wildcards.run, "pretrained"),
+        finetuned=lambda wildcards: of(wildcards).weights(wildcards.run, "finetuned"),
     output:
         scores="results/{experiment}/{run}/test.json",
         how="results/{experiment}/{run}/test.how.json",
@@ -24,8 +24,8 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "evaluate.py",
-        cfg=evaluation_settings(),
-        code=lambda wildcards: code("evaluate.py", model_file(wildcards.run)),
+        cfg=lambda wildcards: of(wildcards).evaluation_settings("test"),
+        code=lambda wildcards: code("evaluate.py", *of(wildcards).model_files(wildcards.run)),
         launcher=launcher,
     message:
         "Test {wildcards.run}"
@@ -39,7 +39,10 @@ rule test:  # both stages of a model on the test set, where it carries ratings
 
 rule weigh:  # the members of the last iteration, or the controls, and how much each counts
     input:
-        validation=of_ensemble("validation.json"),
+        validation=lambda wildcards: [
+            of(wildcards).scores(run, "validation")
+            for run in of(wildcards).averaged(wildcards.group)
+        ],
     output:
         ensemble="results/{experiment}/{group}.json",
         how="results/{experiment}/{group}.how.json",
@@ -54,7 +57,7 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "weigh_members.py",
-        cfg=canonical(CONFIG["ensemble"]),
+        cfg=lambda wildcards: of(wildcards).ensemble_settings(),
         code=code("weigh_members.py"),
     message:
         "Weigh the members of the {wildcards.group} by validation mAP"
@@ -65,9 +68,14 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
 
 rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or of the controls
     input:
-        index=lambda wildcards: index("segments" if wildcards.part == "validation" else "test"),
-        ensemble="results/{experiment}/{group}.json",
-        weights=of_ensemble("finetuned.safetensors"),
+        index=lambda wildcards: of(wildcards).data.index(
+            "segments" if wildcards.part == "validation" else "test"
+        ),
+        ensemble=lambda wildcards: of(wildcards).ensemble(wildcards.group),
+        weights=lambda wildcards: [
+            of(wildcards).weights(run, "finetuned")
+            for run in of(wildcards).averaged(wildcards.group)
+        ],
     output:
         scores="results/{experiment}/{group}/{part}.json",
         how="results/{experiment}/{group}/{part}.how.json",
@@ -88,12 +96,11 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "evaluate.py",
-        cfg=lambda wildcards: (
-            evaluation_settings(validation_fraction=DATA["validation_fraction"])
-            if wildcards.part == "validation"
-            else evaluation_settings()
+        cfg=lambda wildcards: of(wildcards).evaluation_settings(wildcards.part),
+        code=lambda wildcards: code(
+            "evaluate.py",
+            *of(wildcards).model_files(*of(wildcards).averaged(wildcards.group)),
         ),
-        code=lambda wildcards: code("evaluate.py", *model_files(ensemble_runs(wildcards.group))),
         launcher=launcher,
     message:
         "Evaluate the {wildcards.group} on the {wildcards.part} set"
@@ -107,9 +114,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
 
 rule tabulate:  # mAP by iteration, model and estimation
     input:
-        scored_runs("validation.json"),
-        scored_runs("test.json"),
-        [f"{RESULTS}/em/iteration-{i}/selected.json" for i in range(LAST + 1)],
+        lambda wildcards: of(wildcards).table_inputs(),
     output:
         table="results/{experiment}/table.csv",
         how="results/{experiment}/table.json",
@@ -124,11 +129,13 @@ rule tabulate:  # mAP by iteration, model and estimation
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "tabulate_results.py",
-        cfg=canonical({"members": MEMBERS, "controls": CONTROLS}),
+        cfg=lambda wildcards: canonical(
+            {"members": of(wildcards).members, "controls": of(wildcards).controls}
+        ),
         code=code("tabulate_results.py"),
     message:
         "Table of mAP by iteration, model and estimation"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --experiment results/{wildcards.experiment} --results {input:q} --out {output.table:q}"
+        " --results {input:q} --out {output.table:q}"
         " 2>&1 | tee {log:q}"

@@ -4,8 +4,8 @@
 
 rule pretrain:  # line 2, eqs. 15 and 16
     input:
-        index=index("train"),
-        classes=CLASS_LIST,
+        index=lambda wildcards: of(wildcards).data.index("train"),
+        classes=lambda wildcards: of(wildcards).data.class_list,
     output:
         weights="results/{experiment}/{untaught}/pretrained.safetensors",
         how="results/{experiment}/{untaught}/pretrained.json",
@@ -22,10 +22,8 @@ rule pretrain:  # line 2, eqs. 15 and 16
         runtime=minutes("train"),
     params:
         script=SCRIPTS / "pretrain.py",
-        cfg=lambda wildcards: training_settings(
-            wildcards.untaught, "pretrain", video_loss=CONFIG["training"]["video_loss"]
-        ),
-        code=lambda wildcards: code("pretrain.py", model_file(wildcards.untaught)),
+        cfg=lambda wildcards: of(wildcards).pretrain_settings(wildcards.untaught),
+        code=lambda wildcards: code("pretrain.py", *of(wildcards).model_files(wildcards.untaught)),
         launcher=launcher,
         speed=training_speed,
     message:
@@ -39,8 +37,8 @@ rule pretrain:  # line 2, eqs. 15 and 16
 
 rule finetune:  # lines 3 and 9, eq. 17
     input:
-        index=index("segments"),
-        weights="results/{experiment}/{run}/pretrained.safetensors",
+        index=lambda wildcards: of(wildcards).data.index("segments"),
+        weights=lambda wildcards: of(wildcards).weights(wildcards.run, "pretrained"),
     output:
         weights="results/{experiment}/{run}/finetuned.safetensors",
         how="results/{experiment}/{run}/finetuned.json",
@@ -57,10 +55,8 @@ rule finetune:  # lines 3 and 9, eq. 17
         runtime=minutes("train"),
     params:
         script=SCRIPTS / "finetune.py",
-        cfg=lambda wildcards: training_settings(
-            wildcards.run, "finetune", validation_fraction=DATA["validation_fraction"]
-        ),
-        code=lambda wildcards: code("finetune.py", model_file(wildcards.run)),
+        cfg=lambda wildcards: of(wildcards).finetune_settings(wildcards.run),
+        code=lambda wildcards: code("finetune.py", *of(wildcards).model_files(wildcards.run)),
         launcher=launcher,
         speed=training_speed,
     message:

@@ -3,9 +3,11 @@
 
 rule predict:  # line 12, one job a chunk
     input:
-        ensemble="results/{experiment}/ensemble.json",
-        weights=of_ensemble("finetuned.safetensors", "ensemble"),
-        index=f"results/index/{DATA['name']}/test/{{chunk}}.h5",
+        ensemble=lambda wildcards: of(wildcards).ensemble("ensemble"),
+        weights=lambda wildcards: [
+            of(wildcards).weights(run, "finetuned") for run in of(wildcards).averaged("ensemble")
+        ],
+        index=lambda wildcards: of(wildcards).data.index_chunk("test", wildcards.chunk),
     output:
         predictions="results/{experiment}/predictions/{chunk}.h5",
         how="results/{experiment}/predictions/{chunk}.json",
@@ -24,8 +26,10 @@ rule predict:  # line 12, one job a chunk
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "predict.py",
-        cfg=scoring_settings(),
-        code=code("predict.py", *model_files(ensemble_runs("ensemble"))),
+        cfg=lambda wildcards: of(wildcards).scoring_settings(),
+        code=lambda wildcards: code(
+            "predict.py", *of(wildcards).model_files(*of(wildcards).averaged("ensemble"))
+        ),
         launcher=launcher,
     message:
         "Predict segments of test chunk {wildcards.chunk} with the ensemble (line 12)"
@@ -39,8 +43,8 @@ rule predict:  # line 12, one job a chunk
 
 rule submission:  # the best 100,000 segments of each class, as the challenge's server took them
     input:
-        index=index("test"),
-        predictions=[f"{RESULTS}/predictions/{chunk}.h5" for chunk in CHUNKS["test"]],
+        index=lambda wildcards: of(wildcards).data.index("test"),
+        predictions=lambda wildcards: of(wildcards).predictions(),
     output:
         submission="results/{experiment}/submission.csv",
         how="results/{experiment}/submission.json",
@@ -55,7 +59,9 @@ rule submission:  # the best 100,000 segments of each class, as the challenge's 
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "submit.py",
-        cfg=canonical({"top_segments": CONFIG["evaluation"]["top_segments"]}),
+        cfg=lambda wildcards: canonical(
+            {"top_segments": of(wildcards).config["evaluation"]["top_segments"]}
+        ),
         code=code("submit.py"),
     message:
         "Write the submission"
@@ -67,9 +73,9 @@ rule submission:  # the best 100,000 segments of each class, as the challenge's 
 
 rule localisations:  # what occurs when
     input:
-        index=index("test"),
-        predictions=[f"{RESULTS}/predictions/{chunk}.h5" for chunk in CHUNKS["test"]],
-        vocabulary=VOCABULARY,
+        index=lambda wildcards: of(wildcards).data.index("test"),
+        predictions=lambda wildcards: of(wildcards).predictions(),
+        vocabulary=lambda wildcards: of(wildcards).data.vocabulary,
     output:
         localisations="results/{experiment}/localisations.csv",
         how="results/{experiment}/localisations.json",
@@ -84,7 +90,7 @@ rule localisations:  # what occurs when
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "merge_segments.py",
-        cfg=canonical(CONFIG["localisation"]),
+        cfg=lambda wildcards: canonical(of(wildcards).config["localisation"]),
         code=code("merge_segments.py"),
         vocabulary=lambda wildcards, input: (
             f"--vocabulary {input.vocabulary}" if input.vocabulary else ""

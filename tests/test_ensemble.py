@@ -62,7 +62,8 @@ def test_the_paper_weighs_all_alike():
 
 def validation(folder, validation_map, sd):
     folder.mkdir(parents=True)
-    result = {"finetuned": {"map": validation_map, "map_sd": sd}}
+    scorer = str(folder / "finetuned.safetensors")
+    result = {"finetuned": {"scorer": scorer, "map": validation_map, "map_sd": sd}}
     (folder / "validation.json").write_text(json.dumps({"results": result}))
     return folder / "validation.json"
 

@@ -11,7 +11,7 @@ def model(folder, name, validation_map, sd=0.02):
     run = folder / name
     run.mkdir(parents=True)
     results = {
-        stage: {"map": value, "map_sd": sd}
+        stage: {"scorer": str(run / f"{stage}.safetensors"), "map": value, "map_sd": sd}
         for stage, value in [("pretrained", validation_map - 0.1), ("finetuned", validation_map)]
     }
     (run / "validation.json").write_text(json.dumps({"results": results}))
@@ -20,7 +20,7 @@ def model(folder, name, validation_map, sd=0.02):
     return run / "validation.json"
 
 
-def select(folder, paths, previous=None, stages=("finetuned",), out="selected.json"):
+def select(folder, paths, previous=(), stages=("finetuned",), out="selected.json"):
     selection.select(paths, stages, previous, folder / out, {})
     return json.loads((folder / out).read_text())
 
@@ -34,9 +34,9 @@ def test_the_best_on_validation_is_selected_and_its_weights_copied(tmp_path):
 
 
 def test_f_so_far_stays_when_nothing_is_better(tmp_path):
-    first = tmp_path / "first"
     select(tmp_path, [model(tmp_path, "a", 0.80)], out="first.json")
-    report = select(tmp_path, [model(tmp_path, "b", 0.80)], previous=f"{first}.json")
+    previous = [tmp_path / "first.json", tmp_path / "first.safetensors"]
+    report = select(tmp_path, [model(tmp_path, "b", 0.80)], previous=previous)
     assert report["selected"]["weights"].endswith("a/finetuned.safetensors")
     assert (tmp_path / "selected.safetensors").read_bytes() == b"a finetuned"
 

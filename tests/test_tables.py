@@ -18,7 +18,14 @@ def experiment(tmp_path, monkeypatch):
         for part, shift in (("validation", 0.0), ("test", -0.1)):
             path = folder / run / f"{part}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
-            results = {name: {"map": score + shift, "map_sd": 0.01} for name in names}
+            results = {
+                name: {
+                    "scorer": f"results/x/{run}/{name}.safetensors",
+                    "map": score + shift,
+                    "map_sd": 0.01,
+                }
+                for name in names
+            }
             path.write_text(json.dumps({"results": results}))
 
     write("em/iteration-0/logistic", tables.STAGES, 0.5)
@@ -30,11 +37,11 @@ def experiment(tmp_path, monkeypatch):
         weights = f"results/x/em/iteration-{i}/{run}.safetensors"
         path = folder / f"em/iteration-{i}/selected.json"
         path.write_text(json.dumps({"selected": {"weights": weights}}))
-    return "results/x"
+    return sorted(path.relative_to(tmp_path) for path in folder.rglob("*.json"))
 
 
 def test_each_stage_and_ensemble_has_its_row(experiment):
-    table = tables.results_table(experiment, 1, [["logistic"], ["bigru@video_prior"]], ["bigru"])
+    table = tables.results_table(experiment, [["logistic"], ["bigru@video_prior"]], ["bigru"])
     rows = list(table.fillna("").itertuples(index=False, name=None))
     assert [row[:5] for row in rows] == [
         ("member", 0, "logistic", "video_labels", "pretrained"),
@@ -51,7 +58,7 @@ def test_each_stage_and_ensemble_has_its_row(experiment):
 
 
 def test_the_table_is_written_with_empty_fields_where_nothing_applies(experiment, tmp_path):
-    table = tables.results_table(experiment, 1, [["logistic"], ["bigru@video_prior"]], [])
+    table = tables.results_table(experiment, [["logistic"], ["bigru@video_prior"]], [])
     table["test_map"] = None
     tables.write_table(tmp_path / "table.csv", table)
     lines = (tmp_path / "table.csv").read_text().splitlines()
@@ -61,7 +68,7 @@ def test_the_table_is_written_with_empty_fields_where_nothing_applies(experiment
 
 
 def test_the_printed_table_shows_three_places_and_an_asterisk(experiment):
-    table = tables.results_table(experiment, 1, [["logistic"], ["bigru@video_prior"]], [])
+    table = tables.results_table(experiment, [["logistic"], ["bigru@video_prior"]], [])
     printed = tables.printable(table)
     assert "0.600 ± 0.010" in printed
     assert printed.count("*") == 2

@@ -7,11 +7,15 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--validation", nargs="+", required=True, help="validation.json of each")
     parser.add_argument("--weights", nargs="+", required=True, help="what they may be chosen from")
-    parser.add_argument("--previous", help="selected.json of the iteration before, if it may stay")
+    parser.add_argument(
+        "--previous",
+        nargs="*",
+        default=[],
+        help="selected.json and .safetensors of the iteration before, if that F may stay",
+    )
     parser.add_argument("--out", required=True, help="selected.json; the weights go beside it")
     args = parser.parse_args()
-    previous = [args.previous] if args.previous else []
-    stamp = provenance.stamp(args.config, [*args.validation, *args.weights, *previous])
+    stamp = provenance.stamp(args.config, [*args.validation, *args.weights, *args.previous])
     selection.select(args.validation, args.config["stages"], args.previous, args.out, stamp)
 
 

@@ -5,12 +5,12 @@ from segment_em import command_line, provenance, tables
 
 def main() -> None:
     parser = command_line.parser(__doc__)
-    parser.add_argument("--experiment", required=True, help="folder of the experiment's results")
-    parser.add_argument("--results", nargs="+", required=True, help="its files that are read")
+    parser.add_argument(
+        "--results", nargs="+", required=True, help="validation, test and selected.json of all"
+    )
     parser.add_argument("--out", required=True, help="table.csv")
     args = parser.parse_args()
-    members, controls = args.config["members"], args.config["controls"]
-    table = tables.results_table(args.experiment, len(members) - 1, members, controls)
+    table = tables.results_table(args.results, args.config["members"], args.config["controls"])
     tables.write_table(args.out, table)
     provenance.write_how(args.out, provenance.stamp(args.config, args.results))
     print(tables.printable(table))

@@ -176,13 +176,14 @@ def evaluate_models(
 
     scorers: {name: weights or ensemble.json}. validation_fraction: score the validation part of
     the rated videos; None: all videos of the index, as for the test set. The JSON holds
-    {name: result}, see _result; "map" is null where nothing is rated.
+    {name: {"scorer": its file} | result}, see _result; "map" is null where nothing is rated.
     """
     index = read_index(index_paths)
     if validation_fraction is not None:
         index = index.take(np.flatnonzero(in_validation(index.video_ids, validation_fraction)))
     results = {
-        name: _result(_evaluated(Scorer(path, index, settings, job), measure, out), index)
+        name: {"scorer": str(path)}
+        | _result(_evaluated(Scorer(path, index, settings, job), measure, out), index)
         for name, path in scorers.items()
     }
     if validation_fraction is not None and any(r["map"] is None for r in results.values()):

@@ -17,11 +17,10 @@ def candidates_of(validation_path: str | Path, stages: Sequence[str]) -> list[Ca
 
     Each is {"weights": path, "stage", "validation_map", "validation_map_sd"}.
     """
-    path = Path(validation_path)
-    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    results = json.loads(Path(validation_path).read_text(encoding="utf-8"))["results"]
     return [
         {
-            "weights": str(path.with_name(f"{stage}.safetensors")),
+            "weights": results[stage]["scorer"],
             "stage": stage,
             "validation_map": results[stage]["map"],
             "validation_map_sd": results[stage]["map_sd"],
@@ -49,25 +48,26 @@ def near_ties(candidates: Sequence[Candidate]) -> list[str]:
 def select(
     validation_paths: Sequence[str | Path],
     stages: Sequence[str],
-    previous_path: str | Path | None,
+    previous: Sequence[str | Path],
     out: str | Path,
     stamp: Mapping[str, Any],
 ) -> None:
     """Write selected.json and, beside it, a copy of the selected weights.
 
     validation_paths: of this iteration's models. stages: which of their stages may be selected.
-    previous_path: the selected.json of the iteration before, if F of then stays in the running;
-    it goes first, so that a new model has to be better than it, not equal.
+    previous: selected.json and .safetensors of the iteration before, if F of then stays in the
+    running, or nothing; it goes first, so that a new model has to be better than it, not equal.
     """
     candidates = []
-    if previous_path is not None:
-        candidates.append(json.loads(Path(previous_path).read_text(encoding="utf-8"))["selected"])
+    if previous:
+        candidates.append(json.loads(Path(previous[0]).read_text(encoding="utf-8"))["selected"])
     for path in validation_paths:
         candidates.extend(candidates_of(path, stages))
     winner = best(candidates)
     out = Path(out)
     with replacing(out.with_suffix(".safetensors")) as temporary:
-        shutil.copyfile(winner["weights"], temporary)
+        stays = previous and winner is candidates[0]
+        shutil.copyfile(previous[1] if stays else winner["weights"], temporary)
     report = {
         "selected": winner,
         "by": "validation_map",

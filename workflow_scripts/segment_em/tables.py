@@ -1,7 +1,7 @@
 """table.csv: every model, stage and ensemble of an experiment with its scores."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -24,34 +24,34 @@ STAGES = ("pretrained", "finetuned")
 
 
 def results_table(
-    experiment: str | Path,
-    iterations: int,
-    members: Sequence[Sequence[str]],
-    controls: Sequence[str],
+    results: Iterable[str | Path], members: Sequence[Sequence[str]], controls: Sequence[str]
 ) -> pd.DataFrame:
     """One row for each stage of each model and for each ensemble, in the order of the process.
 
-    experiment: folder of the results. members: names of each iteration's members, 0 included.
+    results: results/<any experiment>/<run>/{validation,test}.json of all of them, and
+    .../em/iteration-<i>/selected.json. members: names of each iteration's members, 0 included.
     controls: names of the models trained without EM.
     """
-    folder = Path(experiment)
+    found = {Path(*Path(path).parts[2:]).as_posix(): _read(path) for path in results}
     rows = []
-    for iteration in range(iterations + 1):
-        run = folder / f"em/iteration-{iteration}"
-        selected = _read(run / "selected.json")["selected"]["weights"]
-        for member in members[iteration]:
-            rows += _model_rows("member", iteration, run / member, selected)
-    rows += _ensemble_row("ensemble", iterations, folder / "ensemble")
+    for iteration, names in enumerate(members):
+        folder = f"em/iteration-{iteration}"
+        selected = found[f"{folder}/selected.json"]["selected"]["weights"]
+        for member in names:
+            rows += _model_rows("member", iteration, f"{folder}/{member}", found, selected)
+    rows += _ensemble_row("ensemble", len(members) - 1, "ensemble", found)
     for model in controls:
-        rows += _model_rows("control", "", folder / "controls" / model, None)
+        rows += _model_rows("control", "", f"controls/{model}", found, None)
     if controls:
-        rows += _ensemble_row("control_ensemble", "", folder / "controls" / "ensemble")
+        rows += _ensemble_row("control_ensemble", "", "controls/ensemble", found)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _model_rows(kind: str, iteration: int | str, run: Path, selected: str | None) -> list[dict]:
-    validation, test = (_read(run / name)["results"] for name in ("validation.json", "test.json"))
-    model, _, estimation = run.name.partition("@")
+def _model_rows(
+    kind: str, iteration: int | str, run: str, found: Mapping[str, dict], selected: str | None
+) -> list[dict]:
+    validation, test = _results(run, found)
+    model, _, estimation = run.rpartition("/")[2].partition("@")
     return [
         {
             "kind": kind,
@@ -62,16 +62,16 @@ def _model_rows(kind: str, iteration: int | str, run: Path, selected: str | None
             "validation_map": validation[stage]["map"],
             "validation_map_sd": validation[stage]["map_sd"],
             "test_map": test[stage]["map"],
-            "selected": int(str(run / f"{stage}.safetensors") == selected),
+            "selected": int(validation[stage]["scorer"] == selected),
         }
         for stage in STAGES
     ]
 
 
-def _ensemble_row(kind: str, iteration: int | str, run: Path) -> list[dict]:
-    validation, test = (
-        _read(run / name)["results"]["ensemble"] for name in ("validation.json", "test.json")
-    )
+def _ensemble_row(
+    kind: str, iteration: int | str, run: str, found: Mapping[str, dict]
+) -> list[dict]:
+    validation, test = (results["ensemble"] for results in _results(run, found))
     return [
         {
             "kind": kind,
@@ -83,6 +83,11 @@ def _ensemble_row(kind: str, iteration: int | str, run: Path) -> list[dict]:
             "selected": 0,
         }
     ]
+
+
+def _results(run: str, found: Mapping[str, dict]) -> list[dict]:
+    """The results of both parts: {scorer's name: result}."""
+    return [found[f"{run}/{part}.json"]["results"] for part in ("validation", "test")]
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
@@ -104,5 +109,5 @@ def printable(table: pd.DataFrame) -> str:
     return shown.fillna("").to_string(index=False)
 
 
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _read(path: str | Path) -> dict:
+    return json.loads(Path(path).read_text(encoding="utf-8"))

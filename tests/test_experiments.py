@@ -1,0 +1,114 @@
+"""Where the files of several experiments lie: what is made alike is made once."""
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from configuration import ConfigError
+from experiments import experiments_of
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def config(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def ablation(config, seeds=(0,), data=None, **variations):
+    return config | {
+        "experiment": "x",
+        "ablation": {
+            "data": data or {"demo": "config.yaml"},
+            "seeds": list(seeds),
+            "variations": {"default": None, **variations},
+        },
+    }
+
+
+def own(experiment, files):
+    return [file for file in files if file.startswith(f"{experiment.folder}/")]
+
+
+def weights(experiment):
+    stages = ("pretrained", "finetuned")
+    return [experiment.weights(run, stage) for run in experiment.all_runs() for stage in stages]
+
+
+def test_a_configuration_without_ablation_is_one_experiment_with_files_of_its_own(config):
+    experiments = experiments_of(config)
+    assert list(experiments) == ["demo"]
+    demo = experiments["demo"]
+    assert own(demo, weights(demo)) == weights(demo)
+    assert demo.selected(2, "json") == "results/demo/em/iteration-2/selected.json"
+
+
+def test_each_variation_data_set_and_seed_is_an_experiment(config):
+    data = {"demo": "config.yaml", "rare": "configs/presets/rare-classes.yaml"}
+    experiments = experiments_of(ablation(config, (3, 4), data, equal={}))
+    assert list(experiments)[1:] == [
+        f"x.{name}.{variation}.{seed}"
+        for name in data
+        for variation in ("default", "equal")
+        for seed in (3, 4)
+    ]
+    rare = experiments["x.rare.equal.4"]
+    assert rare.variation == {"data": "rare", "variation": "equal", "seed": 4}
+    assert (rare.config["seed"], rare.data.name) == (4, "rare-classes-4")
+    assert rare.config["data"]["simulation"]["seed"] == 4
+    assert rare.config["data"]["simulation"]["vocabulary_classes"] == 80
+
+
+VARIATIONS = {
+    # What a variation has to train again, of 22 weights; the rest is the default's.
+    "threshold": ({"em": {"threshold": {"share": 0.5}}}, "em/iteration-[12]"),
+    "fine-tuning": ({"training": {"finetune": {"epochs": 3}}}, "em/iteration-[12]|finetuned"),
+    "pooling": ({"training": {"video_loss": "linear_softmax"}}, "em|controls"),
+    "one model": ({"models": {"bigru": {"hidden": 8}}}, "bigru"),
+    "ensemble": ({"ensemble": {"weights": "equal"}}, "nothing"),
+}
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_a_variation_makes_only_what_its_settings_decide(config, name):
+    overlay, trained = VARIATIONS[name]
+    experiments = experiments_of(ablation(config, varied=overlay))
+    default, varied = experiments["x.demo.default.0"], experiments["x.demo.varied.0"]
+    assert own(default, weights(default)) == weights(default)
+    wanted = [file for file in weights(varied) if re.search(trained, file)]
+    assert own(varied, weights(varied)) == wanted
+    assert set(weights(varied)) - set(wanted) <= set(weights(default))
+
+
+def test_labels_thresholded_otherwise_come_from_the_same_scores(config):
+    experiments = experiments_of(ablation(config, varied={"em": {"threshold": {"share": 0.5}}}))
+    default, varied = experiments["x.demo.default.0"], experiments["x.demo.varied.0"]
+    assert varied.pseudo_labels(1) == default.pseudo_labels(1)
+    assert varied.label_set(1, "video_prior") != default.label_set(1, "video_prior")
+    assert varied.pseudo_labels(2) != default.pseudo_labels(2)  # another F estimates them
+
+
+def test_experiments_under_one_name_of_data_must_agree_on_it(config):
+    other = {"data": {"simulation": {"noise": 2.0}}}
+    with pytest.raises(ConfigError, match=r"x\.demo\.varied\.0: .*data.name: 'simulated-0'"):
+        experiments_of(ablation(config, varied=other))
+
+
+def test_a_mistake_in_a_variation_is_told_with_its_name(config):
+    with pytest.raises(ConfigError, match=r"x\.demo\.wrong\.0: config: trainig: unknown key"):
+        experiments_of(ablation(config, wrong={"trainig": {}}))
+
+
+def test_a_missing_overlay_is_told_by_its_path(config):
+    with pytest.raises(ConfigError, match=r"ablation\.data: no file 'configs/none\.yaml'"):
+        experiments_of(ablation(config, data={"none": "configs/none.yaml"}))
+
+
+def test_the_configuration_given_is_left_as_it_is(config):
+    given = ablation(config, varied={"em": {"threshold": {"share": 0.5}}})
+    before = copy.deepcopy(given)
+    experiments_of(given)
+    assert given == before
