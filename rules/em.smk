@@ -113,7 +113,11 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         finetuned=lambda wildcards: of(wildcards).weights(wildcards.run, "finetuned"),
     output:
         scores="results/{experiment}/{run}/validation.json",
-        how="results/{experiment}/{run}/validation.how.json",
+        ratings="results/{experiment}/{run}/validation.ratings.csv",
+        how=[
+            "results/{experiment}/{run}/validation.how.json",
+            "results/{experiment}/{run}/validation.ratings.json",
+        ],
     log:
         "results/{experiment}/{run}/validation.log",
     benchmark:
@@ -139,7 +143,8 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
-        " --scorer finetuned {input.finetuned:q} --out {output.scores:q} 2>&1 | tee {log:q}"
+        " --scorer finetuned {input.finetuned:q} --out {output.scores:q}"
+        " --ratings {output.ratings:q} 2>&1 | tee {log:q}"
 
 
 rule select:  # line 10: F <- the best on the validation ratings

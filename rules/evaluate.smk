@@ -8,7 +8,11 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         finetuned=lambda wildcards: of(wildcards).weights(wildcards.run, "finetuned"),
     output:
         scores="results/{experiment}/{run}/test.json",
-        how="results/{experiment}/{run}/test.how.json",
+        ratings="results/{experiment}/{run}/test.ratings.csv",
+        how=[
+            "results/{experiment}/{run}/test.how.json",
+            "results/{experiment}/{run}/test.ratings.json",
+        ],
     log:
         "results/{experiment}/{run}/test.log",
     benchmark:
@@ -34,7 +38,8 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
-        " --scorer finetuned {input.finetuned:q} --out {output.scores:q} 2>&1 | tee {log:q}"
+        " --scorer finetuned {input.finetuned:q} --out {output.scores:q}"
+        " --ratings {output.ratings:q} 2>&1 | tee {log:q}"
 
 
 rule weigh:  # the members of the last iteration, or the controls, and how much each counts
@@ -78,7 +83,11 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         ],
     output:
         scores="results/{experiment}/{group}/{part}.json",
-        how="results/{experiment}/{group}/{part}.how.json",
+        ratings="results/{experiment}/{group}/{part}.ratings.csv",
+        how=[
+            "results/{experiment}/{group}/{part}.how.json",
+            "results/{experiment}/{group}/{part}.ratings.json",
+        ],
     log:
         "results/{experiment}/{group}/{part}.log",
     benchmark:
@@ -109,7 +118,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer ensemble {input.ensemble:q} --out {output.scores:q}"
-        " 2>&1 | tee {log:q}"
+        " --ratings {output.ratings:q} 2>&1 | tee {log:q}"
 
 
 rule tabulate:  # mAP by iteration, model and estimation

@@ -14,6 +14,7 @@ TORCH = {
     "checkpoint",
     "compute",
     "dataset",
+    "evaluation",
     "inference",
     "losses",
     "monitor",
@@ -29,6 +30,7 @@ ORDER = [
     {"errors", "files", "code_digest", "processes", "protobuf"},
     {"provenance", "gpus", "records", "metrics", "submission", "localisation"},
     {"class_lists", "hdf5", "command_line", "tables", "simulation", "selection", "lineage"},
+    {"ratings_table"},
     {"index"},
     {"annotations"},
     {"own_features"},
@@ -38,6 +40,7 @@ ORDER = [
     {"label_sets", "training", "inference", "outputs"},
     {"stages"},
     {"scoring"},
+    {"evaluation"},
 ]
 
 

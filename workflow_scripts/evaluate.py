@@ -1,6 +1,6 @@
 """mAP@100,000 of models and ensembles on rated segments."""
 
-from segment_em import command_line, ensemble, scoring
+from segment_em import command_line, ensemble, evaluation, scoring
 
 
 def main() -> None:
@@ -14,15 +14,18 @@ def main() -> None:
         metavar=("NAME", "FILE"),
         help="a name, and weights or an ensemble.json; may be repeated",
     )
+    parser.add_argument("--ratings", required=True, help="CSV with each scorer's score of a rating")
     args = parser.parse_args()
     scorers = dict(args.scorer)
     config = dict(args.config)
-    measure = scoring.Measure(**config.pop("measure"))
+    measure = evaluation.Measure(**config.pop("measure"))
     fraction = config.pop("validation_fraction", None)
     files = [file for path in scorers.values() for file in ensemble.files_of(path)]
     job = command_line.job(args, inputs=[*args.index, *files])
     settings = scoring.Inference(**config, videos=args.videos)
-    scoring.evaluate_models(scorers, args.index, fraction, args.out, settings, measure, job)
+    evaluation.evaluate_models(
+        scorers, args.index, fraction, args.out, args.ratings, settings, measure, job
+    )
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ class Evaluation:
     positives_C, rated_C: int64 [C], rated positives and ratings of each class.
     map: mean of ap_C over the classes with a rated positive; nan if there are none.
     map_sd: standard deviation of the mAP when the rated videos are drawn again; nan as above.
+    rank_R: int64 [R], from rank_rated.
     """
 
     ap_C: np.ndarray
@@ -49,6 +50,7 @@ class Evaluation:
     rated_C: np.ndarray
     map: float
     map_sd: float
+    rank_R: np.ndarray
 
 
 def average_precision(hits: np.ndarray, positives: int) -> float:
@@ -89,6 +91,7 @@ def evaluate(
         rated_C,
         map=float(_mean_of_defined(ap_C[:, None])[0]),
         map_sd=_standard_deviation(map_B),
+        rank_R=rank_R,
     )
 
 

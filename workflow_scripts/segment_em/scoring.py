@@ -1,13 +1,8 @@
-"""What trained models say of videos: E-step, evaluation and prediction, from files to a file."""
+"""What trained models say of videos: E-step and prediction, from files to a file."""
 
-import json
-import logging
-import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -18,16 +13,12 @@ from segment_em.compute import prepare
 from segment_em.dataset import Clips
 from segment_em.ensemble import members_of
 from segment_em.errors import InputError
-from segment_em.files import replacing
 from segment_em.frames import FrameReader
-from segment_em.index import Index, columns_of, in_validation, read_index
+from segment_em.index import Index, columns_of, read_index
 from segment_em.inference import segment_scores
-from segment_em.metrics import Evaluation, Rated, evaluate
 from segment_em.provenance import Job, write_how
 from segment_em.stages import dequantiser
 from segment_em.targets import spans
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -152,100 +143,3 @@ def predict(
         labels.describe(stamp),
     )
     write_how(out, stamp, scorer.device.type)
-
-
-@dataclass(frozen=True)
-class Measure:
-    """How segments are scored: the metric's cut, and the bootstrap over videos."""
-
-    top_segments: int
-    replicates: int
-    seed: int
-
-
-def evaluate_models(
-    scorers: Mapping[str, str | Path],
-    index_paths: Sequence[str | Path],
-    validation_fraction: float | None,
-    out: str | Path,
-    settings: Inference,
-    measure: Measure,
-    job: Job,
-) -> None:
-    """mAP of models and ensembles on the rated videos; written as JSON.
-
-    scorers: {name: weights or ensemble.json}. validation_fraction: score the validation part of
-    the rated videos; None: all videos of the index, as for the test set. The JSON holds
-    {name: {"scorer": its file} | result}, see _result; "map" is null where nothing is rated.
-    """
-    index = read_index(index_paths)
-    if validation_fraction is not None:
-        index = index.take(np.flatnonzero(in_validation(index.video_ids, validation_fraction)))
-    results = {
-        name: {"scorer": str(path)}
-        | _result(_evaluated(Scorer(path, index, settings, job), measure, out), index)
-        for name, path in scorers.items()
-    }
-    if validation_fraction is not None and any(r["map"] is None for r in results.values()):
-        raise InputError(
-            f"validation: {len(index)} videos without a positive rating of these classes; raise "
-            "data.validation_fraction or rate more segments"
-        )
-    stamp = job.stamp()
-    with replacing(out) as temporary:
-        text = json.dumps({"results": results, "stamp": stamp}, indent=1, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-    write_how(out, stamp, prepare(job.threads, job.gpus).type)
-
-
-def _evaluated(scorer: Scorer, measure: Measure, out: str | Path) -> tuple[Evaluation, np.ndarray]:
-    counts = scorer.segment_counts()
-    rated = rated_segments(scorer.index, counts, scorer.class_ids, scorer.settings.segment_frames)
-    # On disk, since the test set of YouTube-8M has 2 M segments x 1,000 classes: 8 GB.
-    with tempfile.TemporaryDirectory(dir=Path(out).parent, prefix=".scores-") as folder:
-        shape = (int(counts.sum()), len(scorer.class_ids))
-        scores_NC = np.memmap(
-            Path(folder) / "scores", np.float32, "w+", shape=(max(1, shape[0]), shape[1])
-        )[: shape[0]]
-        first = 0
-        for _, part in scorer.parts():
-            scores_NC[first : first + len(part)] = part
-            first += len(part)
-        started = time.monotonic()
-        result = evaluate(scores_NC, rated, measure.top_segments, measure.replicates, measure.seed)
-        log.info("ranked: %.1f s", time.monotonic() - started)
-    return result, scorer.class_ids
-
-
-def rated_segments(
-    index: Index, counts: np.ndarray, class_ids: np.ndarray, segment_frames: int
-) -> Rated:
-    """The index's ratings of known classes as rows and columns of a score matrix.
-
-    counts: int64 [V], segments of each video. A rating past the end of its video has row -1.
-    """
-    ratings = index.ratings
-    first = np.concatenate([[0], counts.cumsum()])
-    video = np.repeat(np.arange(len(index)), np.diff(ratings.indptr))
-    segment = ratings.start_second.astype(np.int64) // segment_frames
-    row = np.where(segment < counts[video], first[video] + segment, -1)
-    column = columns_of(class_ids, ratings.class_id)
-    known = column >= 0
-    return Rated(row[known], column[known], ratings.positive[known], video[known])
-
-
-def _result(evaluated: tuple[Evaluation, np.ndarray], index: Index) -> dict[str, Any]:
-    """{"map", "map_sd", "videos", "ratings", "positives", "ap": {class id: AP or null}}."""
-    evaluation, class_ids = evaluated
-    return {
-        "map": _number(evaluation.map),
-        "map_sd": _number(evaluation.map_sd),
-        "videos": len(index),
-        "ratings": int(evaluation.rated_C.sum()),
-        "positives": int(evaluation.positives_C.sum()),
-        "ap": {str(name): _number(ap) for name, ap in zip(class_ids, evaluation.ap_C, strict=True)},
-    }
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
