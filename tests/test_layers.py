@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "workflow_scripts"
 LIBRARY = SCRIPTS / "segment_em"
 
-HDF5 = {"hdf5", "index", "own_features", "labels", "predictions", "lineage"}
+HDF5 = {"hdf5", "hdf5_writing", "index", "own_features", "labels", "predictions", "lineage"}
 TORCH = {
     "checkpoint",
     "compute",
@@ -27,8 +27,9 @@ TORCH = {
 }
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
-    {"errors", "files", "code_digest", "processes", "protobuf"},
-    {"provenance", "gpus", "records", "metrics", "submission", "localisation"},
+    {"errors", "code_digest", "processes", "protobuf"},
+    {"files"},
+    {"hdf5_writing", "provenance", "gpus", "records", "metrics", "submission", "localisation"},
     {"class_lists", "hdf5", "command_line", "tables", "simulation", "selection", "lineage"},
     {"ratings_table"},
     {"index"},

@@ -4,13 +4,17 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from segment_em.errors import InputError, StoppedError
 from segment_em.provenance import Job, TrainingJob
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -37,9 +41,12 @@ def _json(text: str) -> Any:
 def run(main: Callable[[], None]) -> None:
     """Call `main`; turn an InputError into one line on stderr and exit status 1.
 
-    A job that a signal stopped exits with 128 and the signal's number. Of the processes that
-    torchrun starts for one job, only the first writes log lines.
+    A job that SIGTERM or SIGINT stops removes its temporary files and exits with 128 and the
+    signal's number. Of the processes that torchrun starts for one job, only the first writes log
+    lines.
     """
+    for number in STOPPING:
+        signal.signal(number, _stop)
     first = os.environ.get("RANK", "0") == "0"
     level = logging.INFO if first else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
@@ -50,6 +57,14 @@ def run(main: Callable[[], None]) -> None:
     except StoppedError as stopped:
         logging.info("%s", stopped)
         sys.exit(128 + stopped.signal_number)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    """Leave by an exception, so that what is half written is removed."""
+    for each in STOPPING:  # one signal is enough; a second one must not cut the cleaning short
+        signal.signal(each, signal.SIG_IGN)
+    name = signal.Signals(number).name
+    raise StoppedError(number, f"stopped by {name}; the same command starts this job again")
 
 
 def training_parser(description: str) -> argparse.ArgumentParser:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-import tempfile
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import numpy as np
 from segment_em import ratings_table
 from segment_em.compute import prepare
 from segment_em.errors import InputError
-from segment_em.files import replacing
+from segment_em.files import replacing, scratch
 from segment_em.index import Index, columns_of, in_validation, read_index
 from segment_em.metrics import Evaluation, Rated, evaluate
 from segment_em.provenance import Job, write_how
@@ -97,11 +97,10 @@ def _evaluated(scorer: Scorer, measure: Measure, out: str | Path) -> Evaluated:
         scorer.index, counts, scorer.class_ids, scorer.settings.segment_frames
     )
     # On disk, since the test set of YouTube-8M has 2 M segments x 1,000 classes: 8 GB.
-    with tempfile.TemporaryDirectory(dir=Path(out).parent, prefix=".scores-") as folder:
-        shape = (int(counts.sum()), len(scorer.class_ids))
-        scores_NC = np.memmap(
-            Path(folder) / "scores", np.float32, "w+", shape=(max(1, shape[0]), shape[1])
-        )[: shape[0]]
+    segments, classes = int(counts.sum()), len(scorer.class_ids)
+    shape = (max(1, segments), classes)  # nothing cannot be mapped
+    with scratch(out, math.prod(shape) * np.dtype(np.float32).itemsize) as file:
+        scores_NC = np.memmap(file, np.float32, "r+", shape=shape)[:segments]
         first = 0
         for _, part in scorer.parts():
             scores_NC[first : first + len(part)] = part

@@ -1,9 +1,24 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and so that a full disk loses nothing."""
 
+import errno
 import os
+import re
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+from segment_em.errors import InputError
+
+# Of the disk, whatever was being written; then of one place.
+DISK = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or ask for a larger quota",
+    errno.EROFS: "mount it for writing",
+}
+PLACE = {errno.EACCES: "let this user write there", errno.EPERM: "let this user write there"}
 
 
 @contextmanager
@@ -11,14 +26,76 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
 
     The parent folder is made. If the block raises, the temporary file is removed and `path` is
-    left as it was.
+    left as it was; what an attempt that was killed left behind is removed too. Raises InputError
+    with the path and the space where the disk is full or may not be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The process number keeps two attempts at one target from writing into the same file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with _refusals_told(path, temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_left_behind(path)
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():  # a read-only disk refuses to remove even what is not there
+            temporary.unlink()
+
+
+@contextmanager
+def scratch(path: str | Path, size: int) -> Iterator[BinaryIO]:
+    """Yield a file of `size` bytes, more than none, on the disk of `path`, gone with the process.
+
+    Its space is taken at once: a map of a file that finds the disk full later would kill the
+    process without a word. Raises InputError as `replacing` does.
+    """
+    folder = Path(path).parent
+    with ExitStack() as stack:
+        with _refusals_told(Path(path), folder, size):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+            os.posix_fallocate(file.fileno(), 0, size)
+        yield file
+
+
+def _remove_left_behind(path: Path) -> None:
+    part = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
+    for other in path.parent.iterdir():
+        if part.fullmatch(other.name):
+            other.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk take it: a network file system may say only then that it is full."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _refusals_told(path: Path, temporary: Path, size: int = 0) -> Iterator[None]:
+    """Turn the disk's refusal to take `path`, of which `size` bytes are due, into one line."""
+    places = {str(place) for place in (temporary, path, *path.parents)}
+    try:
+        yield
+    except OSError as error:
+        here = error.errno in PLACE and error.filename in places
+        if not (here or error.errno in DISK):
+            raise
+        if not size and temporary.exists():
+            size = temporary.stat().st_size
+        folder = next(place for place in path.parents if place.exists())
+        total, _, free = shutil.disk_usage(folder)
+        raise InputError(
+            f"{path}: cannot be written: {os.strerror(error.errno)} ({_megabytes(free)} free of "
+            f"{_megabytes(total)}, {_megabytes(size)} of it begun); "
+            f"{(DISK | PLACE)[error.errno]}, then give the same command again"
+        ) from error
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

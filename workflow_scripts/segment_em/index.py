@@ -18,7 +18,7 @@ import numpy as np
 
 from segment_em import hdf5
 from segment_em.errors import InputError
-from segment_em.files import replacing
+from segment_em.hdf5_writing import replacing_hdf5
 
 ENCODING_TYPE, ENCODING_VERSION = "segment-em-index", "1.0"
 MODALITY_ATTRIBUTES = ("width", "dtype", "scale", "bias")
@@ -230,10 +230,7 @@ def write_index(path: str | Path, index: Index, attributes: Mapping[str, str]) -
 
     attributes: what else to note at the root of the file, such as where the index came from.
     """
-    with (
-        replacing(path) as temporary,
-        h5py.File(temporary, "w", libver=("earliest", "v110")) as out,
-    ):
+    with replacing_hdf5(path, ("earliest", "v110")) as out:
         out.attrs["encoding-type"] = ENCODING_TYPE
         out.attrs["encoding-version"] = ENCODING_VERSION
         out.attrs["modalities"] = list(index.modalities)

@@ -15,7 +15,7 @@ import numpy as np
 
 from segment_em.errors import InputError
 from segment_em.estimators import Keep
-from segment_em.files import replacing
+from segment_em.hdf5_writing import replacing_hdf5
 from segment_em.targets import Entries
 
 ENCODING_TYPE = "segment-em-pseudo-labels"
@@ -98,7 +98,7 @@ def write_pseudo_labels(
     if not np.isfinite(scores.scores).all():
         raise ValueError(f"{path}: scores are not finite")
     arrays = scores._asdict() | {"videos/indptr": video_indptr, "classes": class_ids}
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+    with replacing_hdf5(path, "v110") as file:
         file.attrs["encoding-type"] = ENCODING_TYPE
         file.attrs["encoding-version"] = ENCODING_VERSION
         for key, value in attributes.items():

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from segment_em.errors import InputError
-from segment_em.files import replacing
+from segment_em.hdf5_writing import replacing_hdf5
 
 ENCODING_TYPE = "segment-em-predictions"
 ENCODING_VERSION = "1.0"
@@ -48,7 +48,7 @@ def write_predictions(
     Raises InputError if a score is not finite, ValueError if the parts do not add up.
     """
     indptr = np.concatenate([[0], (-(-frames // segment_frames)).cumsum()]).astype(np.int64)
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+    with replacing_hdf5(path, "v110") as file:
         file.attrs["encoding-type"] = ENCODING_TYPE
         file.attrs["encoding-version"] = ENCODING_VERSION
         file.attrs["segment_frames"] = segment_frames

@@ -1,0 +1,43 @@
+"""A job that a signal stops says so in a line, cleans up, and has the status of one so stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+JOB = """
+import sys, time
+from segment_em import command_line
+from segment_em.files import replacing
+
+def main():
+    with replacing(sys.argv[1]) as temporary:
+        temporary.write_text("half")
+        time.sleep(60)
+
+command_line.run(main)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_job_leaves_nothing_and_says_one_line(tmp_path, number):
+    job = subprocess.Popen(
+        [sys.executable, "-c", JOB, str(tmp_path / "a.txt")],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow_scripts")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    job.send_signal(number)
+    _, said = job.communicate(timeout=30)
+    assert job.returncode == 128 + number
+    assert said == f"stopped by {number.name}; the same command starts this job again\n"
+    assert not list(tmp_path.iterdir())
