@@ -72,7 +72,8 @@ class Monitor:
         for (step, _), (loss, norm) in zip(self.unchecked, numbers, strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 problem = f"loss {loss:g}, gradient norm {norm:g}"
-                raise self._error(problem, step, "lower the learning rate or the clip norm")
+                remedy = "look at the features of these videos, or lower the learning rate"
+                raise self._error(problem, step, remedy)
             if math.isnan(self.first_loss):
                 self.first_loss = loss
             self.sums[step.epoch] += loss * len(step.rows), len(step.rows)
@@ -103,6 +104,16 @@ class Monitor:
             problem = f"diverged: mean loss {mean:g}, at the start {self.first_loss:g}"
             raise self._error(problem, step, "lower the learning rate or the clip norm")
         self.comparable, self.varied = False, False
+
+    def check_state(self, step: Step, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Raise InputError if the state after a step could not be gone on from.
+
+        The step itself can overflow, from a loss and a gradient that are finite.
+        """
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                problem = f"{name} is not finite after the update"
+                raise self._error(problem, step, "lower the learning rate")
 
     def epoch_losses(self) -> list[float]:
         """The mean loss of each epoch."""

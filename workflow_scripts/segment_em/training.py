@@ -202,6 +202,7 @@ def _keep(
         return
     monitor.check()
     tensors = training_state.captured(model, optimiser, device) | monitor.captured()
+    monitor.check_state(step, tensors)
     if processes.rank() == 0:
         state.save(tensors | {"position": torch.tensor([step.epoch, step.number + 1])})
     processes.highest(0)  # until it is written
