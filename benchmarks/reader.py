@@ -9,12 +9,14 @@ from synthetic import FEATURES, SHORTEST_OF_245_KB, frame_counts, write_videos
 
 from segment_em.records import examples_in, frame_array, mapped
 
-# The headline is the second: tf.data is how the starter code's readers are written today.
+# No ratings: 99 of 100 records of YouTube-8M are training videos, which have none.
 BASELINES = {
     "eager": "parse_single_sequence_example and decode_raw called a record, one thread",
     "mapped": "the same two in tf.data's map, one thread, videos delivered to Python",
     "graph": "the same pipeline drained within a graph, one thread, nothing delivered",
+    "starter": "the starter code's reader in tf.data's map: also float32, dequantised, 300 frames",
 }
+ASKED = dict.fromkeys(("eager", "mapped", "graph"), 15)  # the starter's does more than we do
 
 
 def sizes(quick: bool) -> dict:
@@ -25,7 +27,7 @@ def measured(quick: bool) -> list[Row]:
     videos = sizes(quick)["videos"]
     counts = frame_counts(videos, SHORTEST_OF_245_KB)
     with tempfile.TemporaryDirectory() as folder:
-        path = write_videos(Path(folder) / "videos.tfrecord", counts)
+        path = write_videos(Path(folder) / "videos.tfrecord", counts, rated=False)
         if not tensorflow_process.installed():
             (own,) = side_by_side([lambda: seconds(lambda: arrays_of(path))])
             return [alone(row, videos, own) for row in BASELINES.values()]
@@ -41,7 +43,7 @@ def measured(quick: bool) -> list[Row]:
             ours,
             against,
             seconds_of,
-            at_least=15,
+            at_least=ASKED.get(name),
         )
         for (name, against), seconds_of in zip(BASELINES.items(), theirs, strict=True)
     ]

@@ -21,17 +21,19 @@ def frame_counts(videos: int, shortest: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(shortest, MAX_FRAMES + 1, videos)
 
 
-def payloads(counts: np.ndarray, seed: int = 0, prefix: str = "v") -> Iterator[bytes]:
-    """One SequenceExample a count of frames: three labels, two ratings."""
+def payloads(
+    counts: np.ndarray, seed: int = 0, prefix: str = "v", rated: bool = True
+) -> Iterator[bytes]:
+    """One SequenceExample a count of frames: three labels, and two ratings if it is rated."""
     random = np.random.default_rng(seed)
-    rated = Ratings(np.array([0, 5]), np.array([1, 2]), np.array([1, 0], np.float32))
+    ratings = Ratings(np.array([0, 5]), np.array([1, 2]), np.array([1, 0], np.float32))
     for number, frames in enumerate(counts):
         arrays = {
             name: random.integers(0, 256, (frames, width), np.uint8)
             for name, width in FEATURES.items()
         }
         labels = np.sort(random.choice(CLASSES, 3, replace=False))
-        yield encode_example(f"{prefix}{number:06d}", labels, arrays, rated)
+        yield encode_example(f"{prefix}{number:06d}", labels, arrays, ratings if rated else None)
 
 
 def write_videos(path: Path, counts: np.ndarray, **options) -> Path:

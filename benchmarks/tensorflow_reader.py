@@ -1,7 +1,7 @@
 """The TensorFlow side of reader.py and batches.py, run by the Python of .venv-bench.
 
 Reads commands from standard input, one a line, and answers each with the CPU seconds that it took:
-`eager`, `mapped`, `graph` or `batches`. One thread throughout, as the comparison is by core.
+`eager`, `mapped`, `graph`, `starter` or `batches`. In one thread: the comparison is by core.
 """
 
 import os
@@ -60,6 +60,24 @@ def graph(path):
     _drained(one_thread(tf.data.TFRecordDataset(path).map(parsed)))
 
 
+def matrices(record):
+    """What the starter code's get_video_matrix does after parsing, in float32 [300, F]."""
+    video_id, labels, arrays = parsed(record)
+    matrices = {}
+    for name, width in WIDTHS.items():
+        frames = tf.reshape(tf.cast(arrays[name], tf.float32), [-1, width])
+        frames = frames * (4.0 / 255.0) + (4.0 / 512.0 - 2.0)
+        frames = frames[:300]
+        matrices[name] = tf.pad(frames, [[0, 300 - tf.shape(frames)[0]], [0, 0]])
+    return video_id, labels, matrices
+
+
+def starter(path):
+    """The whole reader of the starter code; each video arrives in Python."""
+    for _ in one_thread(tf.data.TFRecordDataset(path).map(matrices)):
+        pass
+
+
 def batches(path, videos):
     """Shuffled batches of frames padded to 300, as tf.data makes them."""
     dataset = tf.data.TFRecordDataset(path).map(lambda record: parsed(record)[2])
@@ -77,6 +95,7 @@ def main():
         "eager": lambda: eager(path),
         "mapped": lambda: mapped(path),
         "graph": lambda: graph(path),
+        "starter": lambda: starter(path),
         "batches": lambda: batches(path, videos),
     }
     print(tf.__version__, flush=True)

@@ -267,6 +267,11 @@ def test_an_absurd_length_inside_a_payload_is_an_error(tmp_path):
     assert "no valid field" in error(tmp_path, record(b"\x0a" + varint(2**60) + b"x"))
 
 
+@pytest.mark.parametrize("tag", [b"\x0a", b"\x12", b"\x08", b"\x09", b"\x0d"])
+def test_a_tag_at_the_end_of_a_payload_is_an_error(tmp_path, tag):
+    assert "not a SequenceExample" in error(tmp_path, record(example() + tag) + record(example()))
+
+
 def test_a_file_that_is_no_tfrecord_is_named_as_one(tmp_path):
     assert "not a TFRecord" in error(tmp_path, b"\x1f\x8b\x08 compressed, perhaps, or a web page")
 

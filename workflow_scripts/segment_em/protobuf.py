@@ -3,12 +3,13 @@
 Fields are located in a view of the mapped file; nothing is copied but keys and short lists.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 VARINT, EIGHT_BYTES, DELIMITED, FOUR_BYTES = 0, 1, 2, 5  # protobuf's wire types
 BYTES_LIST, FLOAT_LIST, INT64_LIST = 1, 2, 3  # field numbers in Feature
+NUMBER_BYTES = {EIGHT_BYTES: 8, FOUR_BYTES: 4}
+# Tags of fields 1 and 2 that hold a message or a string.
+FIRST_DELIMITED, SECOND_DELIMITED = 1 << 3 | DELIMITED, 2 << 3 | DELIMITED
 LIST_NAMES = {BYTES_LIST: "byte strings", FLOAT_LIST: "floats", INT64_LIST: "integers"}
 REWRITE = "write the record anew"
 
@@ -21,52 +22,54 @@ class MalformedError(Exception):
 
 def varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
     """Unsigned value of the varint at `at`, and the offset behind it."""
-    if at < end and view[at] < 0x80:  # most are one byte
-        return view[at], at + 1
-    value = shift = 0
-    for position in range(at, min(end, at + 10)):
-        byte = view[position]
+    value, shift, first = 0, 0, at
+    while at < end and shift < 70:
+        byte = view[at]
+        at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             if value >> 64:
                 break
-            return value, position + 1
+            return value, at
         shift += 7
-    raise MalformedError(f"no valid varint at byte {at}: not a SequenceExample? {REWRITE}")
+    raise MalformedError(f"no valid varint at byte {first}: not a SequenceExample? {REWRITE}")
 
 
-def fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number, wire type, start and end of each field's value in the message [start, end)."""
-    at = start
+def fields(view: memoryview, start: int, end: int) -> list[tuple[int, int, int]]:
+    """Tag, start and end of each field's value in the message [start, end).
+
+    Much of what a record takes beside its CRC is spent here: hence a list, and varints of one
+    byte, as nearly all are, read in place. The message must not be the last of the view.
+    """
+    found, at = [], start
     while at < end:
         tag_at = at
-        tag, at = varint(view, at, end)
-        number, wire = tag >> 3, tag & 7
-        if wire == DELIMITED:
-            size, at = varint(view, at, end)
+        tag = view[at]
+        at += 1
+        if tag >= 0x80:
+            tag, at = varint(view, tag_at, end)
+        if tag & 7 == DELIMITED:
+            size = view[at]  # behind the message there are other bytes, at least a record's CRC
+            at += 1
+            if size >= 0x80:
+                size, at = varint(view, at - 1, end)
             stop = at + size
-        elif wire == VARINT:
-            stop = varint(view, at, end)[1]
-        elif wire == EIGHT_BYTES:
-            stop = at + 8
-        elif wire == FOUR_BYTES:
-            stop = at + 4
         else:
-            stop = end + 1
-        if stop > end or number == 0:
+            stop = _end_of_number(view, at, end, tag & 7)
+        if stop > end or tag < 8:
             raise MalformedError(
                 f"no valid field at byte {tag_at}: not a SequenceExample? {REWRITE}"
             )
-        yield number, wire, at, stop
+        found.append((tag, at, stop))
         at = stop
+    return found
 
 
-def messages(view: memoryview, start: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each message in field `wanted`; other fields are skipped."""
-    for number, wire, at, stop in fields(view, start, end):
-        if number == wanted:
-            require(wire == DELIMITED, at)
-            yield at, stop
+def _end_of_number(view: memoryview, at: int, end: int, wire: int) -> int:
+    """End of the number at `at`; beyond `end` if there is no such wire type."""
+    if wire == VARINT:
+        return varint(view, at, end)[1]
+    return at + NUMBER_BYTES.get(wire, end)
 
 
 def require(expected_wire_type: bool, at: int) -> None:
@@ -74,31 +77,47 @@ def require(expected_wire_type: bool, at: int) -> None:
         raise MalformedError(f"unexpected wire type at byte {at}: {REWRITE}")
 
 
-def entry(view: memoryview, start: int, end: int) -> tuple[bytes, tuple[int, int]]:
-    """Key, and the place of the value, of a map entry; either may come first or be left out."""
-    key, value = b"", None
-    for number, wire, at, stop in fields(view, start, end):
-        if number == 1:
-            require(wire == DELIMITED, at)
-            key = bytes(view[at:stop])
-        elif number == 2:
-            require(wire == DELIMITED and value is None, at)
-            value = at, stop
-    return key, value or (end, end)
+def map_of(view: memoryview, start: int, end: int) -> dict[bytes, tuple[int, int]]:
+    """Key -> place of the value, of the map in field 1 of a message.
+
+    Key and value come in either order and may be left out; of equal keys the last counts.
+    """
+    found = {}
+    for entry_tag, entry_at, entry_stop in fields(view, start, end):
+        if entry_tag != FIRST_DELIMITED:
+            require(entry_tag >> 3 != 1, entry_at)
+            continue
+        key, value = b"", None
+        for tag, at, stop in fields(view, entry_at, entry_stop):
+            if tag == FIRST_DELIMITED:
+                key = bytes(view[at:stop])
+            elif tag == SECOND_DELIMITED:
+                require(value is None, at)
+                value = at, stop
+            else:
+                require(tag >> 3 not in (1, 2), at)
+        found[key] = value or (entry_stop, entry_stop)
+    return found
 
 
-def values(view: memoryview, place: tuple[int, int], kind: int, name: str):
+def values(
+    view: memoryview, place: tuple[int, int], kind: int, name: str
+) -> list[tuple[int, int, int]]:
     """Wire type, start and end of each entry in the `kind` list of a Feature."""
-    for number, wire, at, stop in fields(view, *place):
-        if number == kind:
-            require(wire == DELIMITED, at)
-            for entry_number, entry_wire, entry_at, entry_stop in fields(view, at, stop):
-                if entry_number == 1:
-                    yield entry_wire, entry_at, entry_stop
-        elif number in LIST_NAMES:
+    found = []
+    for tag, list_at, list_stop in fields(view, *place):
+        if tag >> 3 == kind:
+            require(tag & 7 == DELIMITED, list_at)
+            found += [
+                (entry_tag & 7, at, stop)
+                for entry_tag, at, stop in fields(view, list_at, list_stop)
+                if entry_tag >> 3 == 1
+            ]
+        elif tag >> 3 in LIST_NAMES:
             raise MalformedError(
-                f"{name} holds {LIST_NAMES[number]}, not {LIST_NAMES[kind]}: {REWRITE}"
+                f"{name} holds {LIST_NAMES[tag >> 3]}, not {LIST_NAMES[kind]}: {REWRITE}"
             )
+    return found
 
 
 def strings(view: memoryview, place: tuple[int, int], name: str) -> list[bytes]:
@@ -124,8 +143,11 @@ def counts(view: memoryview, place: tuple[int, int], name: str) -> np.ndarray:
     for wire, at, stop in values(view, place, INT64_LIST, name):
         require(wire in (VARINT, DELIMITED), at)
         while at < stop:
-            value, at = varint(view, at, stop)
-            if value >> 63:
-                raise MalformedError(f"{name} holds {value - 2**64}, below 0: {REWRITE}")
+            value = view[at]
+            at += 1
+            if value >= 0x80:
+                value, at = varint(view, at - 1, stop)
+                if value >> 63:
+                    raise MalformedError(f"{name} holds {value - 2**64}, below 0: {REWRITE}")
             found.append(value)
     return np.array(found, np.int64)

@@ -19,6 +19,7 @@ Shapes: T frames, F bytes a frame, H header bytes before the bytes of a frame.
 import mmap
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,15 +33,16 @@ from segment_em.files import replacing
 from segment_em.protobuf import (
     BYTES_LIST,
     DELIMITED,
+    FIRST_DELIMITED,
     FLOAT_LIST,
     INT64_LIST,
     REWRITE,
+    SECOND_DELIMITED,
     MalformedError,
     counts,
-    entry,
     fields,
     floats,
-    messages,
+    map_of,
     require,
     strings,
     varint,
@@ -50,7 +52,6 @@ LENGTH = struct.Struct("<QI")  # length of the payload, masked CRC of these eigh
 CRC = struct.Struct("<I")
 SEGMENT_SECONDS = 5  # the official format's; only to write segment_end_times
 LONGEST_ID = 255  # bytes; the index keeps ids in an array as wide as its longest
-FIRST_DELIMITED = 0x0A  # tag of field 1, delimited
 RATING_KEYS = frozenset(
     (b"segment_start_times", b"segment_end_times", b"segment_labels", b"segment_scores")
 )
@@ -167,13 +168,13 @@ def _decode(
 ) -> Example:
     context: dict[bytes, tuple[int, int]] = {}
     lists: dict[bytes, tuple[int, int]] = {}
-    for number, wire, at, stop in fields(view, start, start + size):
-        if number in (1, 2):
-            require(wire == DELIMITED, at)
-            entries = context if number == 1 else lists
-            for place in messages(view, at, stop, wanted=1):
-                key, value = entry(view, *place)
-                entries[key] = value  # the last of equal keys counts, as in protobuf
+    for tag, at, stop in fields(view, start, start + size):
+        if tag == FIRST_DELIMITED:
+            context |= map_of(view, at, stop)
+        elif tag == SECOND_DELIMITED:
+            lists |= map_of(view, at, stop)
+        else:
+            require(tag >> 3 not in (1, 2), at)
     video_id = _video_id(view, context)
     try:
         labels = counts(view, context.get(b"labels", (0, 0)), "labels")
@@ -248,16 +249,17 @@ def _frames(view: memoryview, place: tuple[int, int], name: str, width: int) -> 
     start, end = place
     if start == end:
         return Frames(start, width, 0)
-    offset, stop = _first_frame(view, start, end, name)
-    if stop - offset != width:
-        raise MalformedError(
-            f"{name} frame has {stop - offset} bytes, config data.features.{name} says {width}"
-        )
-    stride = stop - start
+    offset = start + len(_frame_header(width))
+    if offset + width > end or view[start:offset] != _frame_header(width):
+        offset, stop = _first_frame(view, start, end, name)
+        if stop - offset != width:
+            raise MalformedError(
+                f"{name} frame has {stop - offset} bytes, config data.features.{name} says {width}"
+            )
+    stride = offset + width - start
     count, rest = divmod(end - start, stride)
-    header = np.dtype((np.void, offset - start))
-    headers_T = np.ndarray(count, header, view, start, (stride,))
-    if rest or headers_T.tobytes() != headers_T[:1].tobytes() * count:
+    headers_T = np.ndarray(count, f"V{offset - start}", view, start, (stride,))
+    if rest or headers_T.tobytes() != bytes(view[start:offset]) * count:
         differs_T = headers_T != headers_T[0]
         frame = int(differs_T.argmax()) if differs_T.any() else count
         raise MalformedError(
@@ -265,6 +267,13 @@ def _frames(view: memoryview, place: tuple[int, int], name: str, width: int) -> 
             f"({width} bytes in one byte string): {REWRITE} with frames of one size"
         )
     return Frames(offset, stride, count)
+
+
+@cache
+def _frame_header(width: int) -> bytes:
+    """What protobuf writes before the bytes of a frame."""
+    feature = _delimited(1, _feature(BYTES_LIST, _delimited(1, bytes(width))))
+    return feature[: len(feature) - width]
 
 
 def _first_frame(view: memoryview, start: int, end: int, name: str) -> tuple[int, int]:
@@ -329,9 +338,8 @@ def _frame_list(array_TF: np.ndarray) -> bytes:
     """FeatureList of one byte string a frame: the same header before each."""
     assert array_TF.dtype == np.uint8
     frames, width = array_TF.shape
-    feature = _delimited(1, _feature(BYTES_LIST, _delimited(1, bytes(width))))
-    header = np.frombuffer(feature[: len(feature) - width], np.uint8)
-    list_TF = np.empty((frames, len(feature)), np.uint8)
+    header = np.frombuffer(_frame_header(width), np.uint8)
+    list_TF = np.empty((frames, len(header) + width), np.uint8)
     list_TF[:, : len(header)] = header
     list_TF[:, len(header) :] = array_TF
     return list_TF.tobytes()
