@@ -70,6 +70,15 @@ def dataset(wildcards):
     return DATASETS[wildcards.name]
 
 
+def new_records(wildcards):
+    """The files of new videos, or the error where nothing names them."""
+    files = of(wildcards).new_records()
+    if not files:
+        example = "--config localise='{records: \"new*.tfrecord\"}'"
+        raise WorkflowError(f"localise: name the files of new videos: {example}")
+    return files
+
+
 # What a job depends on beside its input files and settings: its code ------------------------------
 
 

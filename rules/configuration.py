@@ -40,6 +40,7 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     if not mistakes:
         typed["models"] = {name: _typed_model(name, m) for name, m in typed["models"].items()}
         mistakes = [*_model_mistakes(typed), *_em_mistakes(typed), *_data_mistakes(typed)]
+        mistakes += _new_video_mistakes(typed)
     if mistakes:
         raise ConfigError("\n".join(f"config: {mistake}" for mistake in mistakes))
     return typed
@@ -248,6 +249,12 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
                 f"data.chunks: {data['chunks']} chunks give one {largest} files of {split}, more "
                 f"than {FILES_A_CHUNK}; raise it"
             )
+
+
+def _new_video_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    records = config.get("localise", {}).get("records")
+    if records is not None and not files_of(records):
+        yield f"localise.records: no file matches {records!r}"
 
 
 def _no_such(where: str, name: str, known: Any) -> str:

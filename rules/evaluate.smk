@@ -49,12 +49,12 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
             for run in of(wildcards).averaged(wildcards.group)
         ],
     output:
-        ensemble="results/{experiment}/{group}.json",
-        how="results/{experiment}/{group}.how.json",
+        members="results/{experiment}/{group}/members.json",
+        how="results/{experiment}/{group}/members.how.json",
     log:
-        "results/{experiment}/{group}.log",
+        "results/{experiment}/{group}/members.log",
     benchmark:
-        "results/{experiment}/{group}.benchmark.tsv"
+        "results/{experiment}/{group}/members.benchmark.tsv"
     conda:
         "../envs/data.yaml"
     resources:
@@ -68,7 +68,7 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
         "Weigh the members of the {wildcards.group} by validation mAP"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --validation {input.validation:q} --out {output.ensemble:q} 2>&1 | tee {log:q}"
+        " --validation {input.validation:q} --out {output.members:q} 2>&1 | tee {log:q}"
 
 
 rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or of the controls
@@ -76,7 +76,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         index=lambda wildcards: of(wildcards).data.index(
             "segments" if wildcards.part == "validation" else "test"
         ),
-        ensemble=lambda wildcards: of(wildcards).ensemble(wildcards.group),
+        members=lambda wildcards: of(wildcards).ensemble(wildcards.group),
         weights=lambda wildcards: [
             of(wildcards).weights(run, "finetuned")
             for run in of(wildcards).averaged(wildcards.group)
@@ -117,7 +117,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
-        " --index {input.index:q} --scorer ensemble {input.ensemble:q} --out {output.scores:q}"
+        " --index {input.index:q} --scorer ensemble {input.members:q} --out {output.scores:q}"
         " --ratings {output.ratings:q} 2>&1 | tee {log:q}"
 
 

@@ -4,6 +4,7 @@ A configuration describes one experiment or, with `ablation`, many. What two of 
 alike, one of them makes for both: `Experiment` answers where a file lies with that in mind.
 """
 
+import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -224,9 +225,9 @@ class Experiment:
         )
 
     def ensemble(self, group: str) -> str:
-        """ensemble.json: the members and their weights."""
+        """members.json: the members of an ensemble and how much each counts."""
         return self._file(
-            f"{group}.json",
+            f"{group}/members.json",
             lambda: (
                 self.ensemble_settings(),
                 [self.scores(run, "validation") for run in self.averaged(group)],
@@ -254,11 +255,21 @@ class Experiment:
         return list(dict.fromkeys(self.label_set(i, split_member(m)[1]) for i, m in members))
 
     def kept(self) -> list[str]:
-        """Weights and pseudo-labels: asked for, so that one that is deleted is made again."""
-        files = [self.weights(run, stage) for run in self.all_runs() for stage in STAGES]
+        """Weights, pseudo-labels, ensemble: asked for, so that what is deleted is made again."""
+        files = [f"{self.folder}/ensemble.json"]
+        files += [self.weights(run, stage) for run in self.all_runs() for stage in STAGES]
         for i in range(self.last + 1):
             files += [self.selected(i, "safetensors"), *(self.pseudo_labels(i) if i else [])]
         return files
+
+    def new_records(self) -> list[str]:
+        """The files of new videos; empty where nothing names them."""
+        return files_of(self.new_record_patterns())
+
+    def new_record_patterns(self) -> list[str]:
+        """As they are configured, since a command has no room for thousands of names."""
+        patterns = self.config.get("localise", {}).get("records", [])
+        return [patterns] if isinstance(patterns, str) else patterns
 
     # Settings ------------------------------------------------------------------------------------
 
@@ -302,6 +313,15 @@ class Experiment:
                 "segment_frames": self.config["data"]["segment_frames"],
                 "precision": self.config["training"]["precision"],
                 **extra,
+            }
+        )
+
+    def description_settings(self) -> str:
+        """What ensemble.json says beside the members and the names of the classes."""
+        return canonical(
+            {
+                "inference": json.loads(self.scoring_settings()),
+                "threshold": self.config["localisation"]["threshold"],
             }
         )
 

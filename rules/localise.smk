@@ -1,9 +1,9 @@
-# Algorithm 1, lines 12-13: the ensemble localises the test set.
+# Algorithm 1, lines 12-13: the ensemble localises the test set, and new videos.
 
 
 rule predict:  # line 12, one job a chunk
     input:
-        ensemble=lambda wildcards: of(wildcards).ensemble("ensemble"),
+        members=lambda wildcards: of(wildcards).ensemble("ensemble"),
         weights=lambda wildcards: [
             of(wildcards).weights(run, "finetuned") for run in of(wildcards).averaged("ensemble")
         ],
@@ -37,7 +37,7 @@ rule predict:  # line 12, one job a chunk
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
-        " --ensemble {input.ensemble:q} --index {input.index:q} --out {output.predictions:q}"
+        " --ensemble {input.members:q} --index {input.index:q} --out {output.predictions:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -101,3 +101,75 @@ rule localisations:  # what occurs when
         "python {params.script:q} --config {params.cfg:q}"
         " --index {input.index:q} --predictions {input.predictions:q} {params.vocabulary}"
         " --out {output.localisations:q} 2>&1 | tee {log:q}"
+
+
+rule describe_ensemble:  # all that localising new videos needs beside the weights
+    input:
+        members=lambda wildcards: of(wildcards).ensemble("ensemble"),
+        vocabulary=lambda wildcards: of(wildcards).data.vocabulary,
+    output:
+        ensemble="results/{experiment}/ensemble.json",
+        how="results/{experiment}/ensemble.how.json",
+    log:
+        "results/{experiment}/ensemble.log",
+    benchmark:
+        "results/{experiment}/ensemble.benchmark.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
+    params:
+        script=SCRIPTS / "describe_ensemble.py",
+        cfg=lambda wildcards: of(wildcards).description_settings(),
+        code=code("describe_ensemble.py"),
+        vocabulary=lambda wildcards, input: (
+            f"--vocabulary {input.vocabulary}" if input.vocabulary else ""
+        ),
+    message:
+        "Describe the ensemble for new videos: members, class names, threshold"
+    shell:
+        "python {params.script:q} --config {params.cfg:q}"
+        " --members {input.members:q} {params.vocabulary} --out {output.ensemble:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfrecord"}'
+    input:
+        ensemble="results/{experiment}/ensemble.json",
+        weights=lambda wildcards: [
+            of(wildcards).weights(run, "finetuned") for run in of(wildcards).averaged("ensemble")
+        ],
+        records=new_records,
+    output:
+        found="results/{experiment}/found.csv",
+        how="results/{experiment}/found.json",
+    log:
+        "results/{experiment}/found.log",
+    benchmark:
+        "results/{experiment}/found.benchmark.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: COMPUTE["threads"]
+    resources:
+        gpu=min(1, COMPUTE["gpu"]),
+        mem_mb=memory("score"),
+        runtime=minutes("score"),
+        workers=COMPUTE["loader_workers"],
+        videos=COMPUTE["inference_videos"],
+    params:
+        script=SCRIPTS / "localise.py",
+        cfg=canonical({}),  # ensemble.json has all settings
+        code=lambda wildcards: code(
+            "localise.py", *of(wildcards).model_files(*of(wildcards).averaged("ensemble"))
+        ),
+        launcher=launcher,
+        records=lambda wildcards: of(wildcards).new_record_patterns(),
+    message:
+        "Localise in new videos (line 13)"
+    shell:
+        "{params.launcher} {params.script:q}"
+        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
+        " --videos {resources.videos}"
+        " --ensemble {input.ensemble:q} --records {params.records:q} --out {output.found:q}"
+        " 2>&1 | tee {log:q}"

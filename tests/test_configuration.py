@@ -87,6 +87,11 @@ MISTAKES = {
     "segments that do not divide": ("data.max_frames", 121, "121 is not a multiple of"),
     "no features": ("data.features", {"rgb": None}, "data.features: no modality is left"),
     "empty glob": ("data.train", "nowhere/*.tfrecord", "no file matches 'nowhere/"),
+    "new videos that are not there": (
+        "localise",
+        {"records": ["nowhere/*.h5"]},
+        r"localise.records: no file matches \['nowhere/",
+    ),
     "splits that are not given": ("data.train", "*.md", "data.test: missing"),
 }
 

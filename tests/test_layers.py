@@ -38,10 +38,10 @@ ORDER = [
     {"indexing"},
     {"frames", "targets", "losses", "models", "estimators", "thresholds", "compute", "ensemble"},
     {"predictions", "labels", "dataset", "checkpoint", "comparison", "monitor", "training_state"},
-    {"label_sets", "training", "inference", "outputs"},
+    {"label_sets", "training", "inference", "outputs", "interval_files"},
     {"stages"},
     {"scoring"},
-    {"evaluation"},
+    {"evaluation", "new_videos"},
 ]
 
 

@@ -12,7 +12,7 @@ def main() -> None:
         action="append",
         required=True,
         metavar=("NAME", "FILE"),
-        help="a name, and weights or an ensemble.json; may be repeated",
+        help="a name, and weights or a members.json; may be repeated",
     )
     parser.add_argument("--ratings", required=True, help="CSV with each scorer's score of a rating")
     args = parser.parse_args()

@@ -5,7 +5,7 @@ from segment_em import command_line, ensemble, scoring
 
 def main() -> None:
     parser = command_line.scoring_parser(__doc__)
-    parser.add_argument("--ensemble", required=True, help="ensemble.json, or one model's weights")
+    parser.add_argument("--ensemble", required=True, help="members.json, or one model's weights")
     parser.add_argument("--index", required=True, help="index of one chunk of the test split")
     args = parser.parse_args()
     job = command_line.job(args, inputs=[*ensemble.files_of(args.ensemble), args.index])

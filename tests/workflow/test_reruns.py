@@ -57,8 +57,9 @@ def label_sets(i):
 
 PREDICTIONS = {"predictions/000.h5", "predictions/001.h5"}
 CSV = {"submission.csv", "localisations.csv"}
-ENSEMBLE = {"ensemble.json"} | scores("ensemble") | PREDICTIONS | CSV
-CONTROL_ENSEMBLE = {"controls/ensemble.json"} | scores("controls/ensemble")
+MEMBERS_JSON = {"ensemble/members.json", "ensemble.json"}
+ENSEMBLE = MEMBERS_JSON | scores("ensemble") | PREDICTIONS | CSV
+CONTROL_ENSEMBLE = {"controls/ensemble/members.json"} | scores("controls/ensemble")
 TABLE = {"table.csv"}
 ITERATION_1 = trained(EARLY_1) | selected(1)
 ITERATION_2 = trained(EARLY_2, NEXTVLAD_2) | selected(2)
@@ -103,7 +104,8 @@ class Project:
         return {
             file.removeprefix("results/small/")
             for file in pending
-            if not file.endswith(".json") or re.search(r"(validation|test|ensemble)\.json$", file)
+            if not file.endswith(".json")
+            or re.search(r"(validation|test|ensemble|members)\.json$", file)
         }
 
     def configure(self, change):
@@ -223,7 +225,10 @@ SETTINGS = {
         setting("ensemble", {"weights": "equal"}),
         ENSEMBLE | CONTROL_ENSEMBLE | TABLE,
     ),
-    "localisation's threshold": (setting("localisation.threshold", 0.2), {"localisations.csv"}),
+    "localisation's threshold": (
+        setting("localisation.threshold", 0.2),
+        {"localisations.csv", "ensemble.json"},
+    ),
     "speed only": (setting("compute.inference_videos", 8), set()),
     "1e-3 for 0.001": (setting("models.nextvlad.training", {"learning_rate": "1e-3"}), set()),
     "a model that is not used": (setting("models.bigru", {"hidden": 3}), set()),

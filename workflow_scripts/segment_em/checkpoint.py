@@ -5,7 +5,8 @@ the provenance that decides the result. A .json beside it adds the circumstances
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,23 +70,38 @@ def save_weights(
 
 def load_weights(path: str | Path) -> tuple[nn.Module, Specification]:
     """The model in a file, on the CPU. Raises InputError if the file is foreign or damaged."""
+    with _opened(path) as file:
+        specification = _specification(path, file.metadata())
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    model = specification.build()
+    _fill(path, model, tensors)
+    return model, specification
+
+
+def read_specification(path: str | Path) -> Specification:
+    """What model is in a file, without its tensors. Raises InputError as load_weights does."""
+    with _opened(path) as file:
+        return _specification(path, file.metadata())
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[safe_open]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            yield file
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from None
-    if METADATA_KEY not in metadata:
+
+
+def _specification(path: str | Path, metadata: Mapping[str, str] | None) -> Specification:
+    if METADATA_KEY not in (metadata or {}):
         raise InputError(f"{path}: a safetensors file, but not written by this workflow")
     head = json.loads(metadata[METADATA_KEY])
     if head.get("format") != FORMAT:
         raise InputError(
             f"{path}: weights format {head.get('format')}, this version reads {FORMAT}"
         )
-    specification = Specification(**head["model"])
-    model = specification.build()
-    _fill(path, model, tensors)
-    return model, specification
+    return Specification(**head["model"])
 
 
 def _fill(path: str | Path, model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

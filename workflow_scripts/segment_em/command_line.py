@@ -86,6 +86,13 @@ def scoring_parser(description: str) -> argparse.ArgumentParser:
     return arguments
 
 
+def applying_parser(description: str) -> argparse.ArgumentParser:
+    """The arguments of a job that takes its settings from the artefacts of a run."""
+    arguments = _computing(argparse.ArgumentParser(description=description))
+    arguments.add_argument("--videos", type=int, default=64, help="videos a batch, speed only")
+    return arguments
+
+
 def _computing(arguments: argparse.ArgumentParser) -> argparse.ArgumentParser:
     arguments.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments.add_argument(

@@ -59,7 +59,7 @@ def evaluate_models(
 ) -> None:
     """mAP of models and ensembles on the rated videos, and their scores of each rated segment.
 
-    scorers: {name: weights or ensemble.json}. validation_fraction: score the validation part of
+    scorers: {name: weights or members.json}. validation_fraction: score the validation part of
     the rated videos; None: all videos of the index, as for the test set. `out` is JSON, {name:
     {"scorer": its file} | result}, see _result; "map" is null where nothing is rated.
     `ratings_out`: see ratings_table.

@@ -35,7 +35,7 @@ class Scorer:
     """One model, or the mean of several, over the videos of an index."""
 
     def __init__(self, path: str | Path, index: Index, settings: Inference, job: Job) -> None:
-        """path: weights, or an ensemble.json (ensemble.members_of).
+        """path: weights, or an ensemble's .json (ensemble.members_of).
 
         Raises InputError if the models do not have the same classes, or other features.
         """

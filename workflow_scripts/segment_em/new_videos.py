@@ -1,0 +1,115 @@
+"""From files of new videos to what occurs when, by an ensemble.json and its weights alone.
+
+N segments, C classes
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from glob import glob
+from pathlib import Path
+
+import numpy as np
+
+from segment_em import interval_files
+from segment_em.checkpoint import read_specification
+from segment_em.ensemble import description_of, members_of
+from segment_em.errors import InputError
+from segment_em.index import Index
+from segment_em.indexing import build_index
+from segment_em.localisation import Localisation, merge, rows_of
+from segment_em.provenance import Job, beside, sizes, write_how
+from segment_em.scoring import Inference, Scorer
+
+log = logging.getLogger(__name__)
+
+
+def localise(
+    ensemble: str | Path,
+    patterns: Sequence[str],
+    threshold: float | None,
+    out: str | Path,
+    videos: int,
+    job: Job,
+) -> None:
+    """Write what occurs when in new videos, a row an interval (interval_files.write).
+
+    ensemble: a run's ensemble.json. patterns: files or globs, of records or of HDF5 features.
+    threshold: in [0, 1]; None: the run's own. out: its ending says the format. videos: a batch.
+    Videos are scored a batch at a time, and their rows written at once. Raises InputError for
+    what index.build_index and scoring.Scorer refuse, and where `out` cannot be written.
+    """
+    interval_files.require_known(out)
+    _require_own_name(out)
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise InputError(f"--threshold {threshold:g}: scores are from 0 to 1; give one of these")
+    files, description = files_of(patterns), description_of(ensemble)
+    first = read_specification(members_of(ensemble)[0][0])
+    index = build_index(files, dict(first.features), first.segment_frames)
+    settings = Inference(**description.inference, videos=videos)
+    _say_what_is_cut(index, settings.max_frames)
+    scorer = Scorer(ensemble, index, settings, job)
+    least = description.threshold if threshold is None else threshold
+    count = interval_files.write(out, _rows(scorer, least, description.names))
+    stamp = job.stamp()
+    stamp["inputs"] |= sizes(files)
+    write_how(out, stamp, scorer.device.type)
+    log.info("%d intervals in %d videos: %s", count, len(index), out)
+
+
+def files_of(patterns: Sequence[str]) -> list[str]:
+    """The files that are named or match a glob, ascending, each once.
+
+    Raises InputError where a pattern matches nothing.
+    """
+    found: set[str] = set()
+    for pattern in patterns:
+        # A file may have a name that would be a glob.
+        files = [pattern] if Path(pattern).is_file() else glob(pattern, recursive=True)
+        if not files:
+            raise InputError(f"no file matches '{pattern}': check the path")
+        found.update(files)
+    return sorted(found)
+
+
+def _require_own_name(out: str | Path) -> None:
+    """Refuse to write over another result: found.json may tell of found.csv, or be one itself."""
+    how = beside(out)
+    if how.is_file() and not _is_provenance(how):
+        raise InputError(
+            f"{how} is there, where this run would tell how {out} came to be; give another --out"
+        )
+    if Path(out).suffix == ".json" and Path(out).is_file() and _is_provenance(Path(out)):
+        raise InputError(f"{out} tells how another result came to be; give another --out")
+
+
+def _is_provenance(path: Path) -> bool:
+    with open(path, encoding="utf-8") as file:
+        return file.read(1) == "{" and '"circumstances"' in file.read()
+
+
+def _say_what_is_cut(index: Index, max_frames: int) -> None:
+    longer = int((next(iter(index.modalities.values())).frames > max_frames).sum())
+    if longer:
+        log.warning(
+            "%d of %d videos are longer than %d s, to which the models were trained: what follows "
+            "is left out",
+            *(longer, len(index), max_frames),
+        )
+
+
+def _rows(scorer: Scorer, threshold: float, names: dict[int, str]) -> Iterator[Localisation]:
+    index, segment_frames = scorer.index, scorer.settings.segment_frames
+    for rows, scores_NC in scorer.parts():
+        frames = scorer.clips.frame_counts[rows]
+        _require_finite(scores_NC, index.video_ids[rows], -(-frames // segment_frames))
+        intervals = merge(scores_NC, frames, segment_frames, threshold)
+        yield from rows_of(intervals, index.video_ids[rows].tolist(), scorer.class_ids, names)
+
+
+def _require_finite(scores_NC: np.ndarray, video_ids: np.ndarray, segments: np.ndarray) -> None:
+    finite_N = np.isfinite(scores_NC).all(axis=1)
+    if not finite_N.all():
+        video = np.repeat(video_ids, segments)[int(finite_N.argmin())]
+        raise InputError(
+            f"video '{video}': its scores are not finite; look for NaN in its features"
+        )
