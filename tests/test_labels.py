@@ -41,6 +41,23 @@ def test_top_limits_the_classes_that_the_video_does_not_carry(top, stored):
     assert labels.sparse_scores(SCORES, CARRIED, 0.05, top).indptr[-1] == stored
 
 
+@pytest.mark.parametrize("top", [0, 1, 3, 9])
+def test_what_is_stored_is_what_sorting_each_segment_by_hand_gives(top):
+    random = np.random.default_rng(0)
+    scores = (random.integers(0, 6, (40, 8)) / 10).astype(np.float32)  # ties at every limit
+    carried = random.random((40, 8)) < 0.2
+    sparse = labels.sparse_scores(scores, carried, 0.15, top)
+    for row, (first, stop) in enumerate(zip(sparse.indptr[:-1], sparse.indptr[1:], strict=True)):
+        others = sorted((s for s, own in zip(scores[row], carried[row], strict=True) if not own))
+        limit = ([*reversed(others), 0.0][:top] or [np.inf])[-1]
+        expected = [
+            column
+            for column, score in enumerate(scores[row])
+            if carried[row, column] or (score > 0.15 and score >= limit)
+        ]
+        assert sparse.indices[first:stop].tolist() == expected
+
+
 def test_parts_joined_equal_the_whole():
     whole = labels.sparse_scores(SCORES, CARRIED, 0.05, 2)
     parts = [labels.sparse_scores(SCORES[i : i + 1], CARRIED[i : i + 1], 0.05, 2) for i in range(3)]

@@ -20,6 +20,9 @@ def prepare(threads: int, gpus: int) -> torch.device:
     """
     # cuBLAS is only repeatable with a fixed workspace, which must be set before its first use.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Large tensors in huge pages, where the kernel gives them to those who ask (PyTorch reads this
+    # at the first one): to fault in small pages took longer than to dequantise into them.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     # The same switch as use_deterministic_algorithms(True), which also imports the compiler: a
     # second in each job.
     torch.set_deterministic_debug_mode("error")

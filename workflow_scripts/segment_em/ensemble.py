@@ -143,6 +143,8 @@ def mean(members: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
     weights: one for each, above 0 in sum. Returns float32 [N, C]. Raises InputError where the
     members do not fit together.
     """
+    if len(members) == 1:
+        return members[0].astype(np.float32, copy=False)
     total_NC = np.zeros(members[0].shape)  # float64: the order of the members must not matter
     for number, (scores_NC, weight) in enumerate(zip(members, weights, strict=True)):
         if scores_NC.shape != total_NC.shape:

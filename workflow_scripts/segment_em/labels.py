@@ -53,9 +53,11 @@ def sparse_scores(
     """
     others_NC = np.where(labels_NC, -1.0, scores_NC)
     keep_NC = others_NC > floor
-    if top < scores_NC.shape[1]:
-        limit_N = np.partition(others_NC, -top, axis=1)[:, -top] if top else np.inf
-        keep_NC &= others_NC >= np.reshape(limit_N, (-1, 1))
+    crowded_N = np.flatnonzero(np.count_nonzero(keep_NC, axis=1) > top)
+    if len(crowded_N):
+        others_KC = others_NC[crowded_N]
+        limit_K = np.partition(others_KC, -top, axis=1)[:, -top] if top else np.inf
+        keep_NC[crowded_N] &= others_KC >= np.reshape(limit_K, (-1, 1))
     keep_NC |= labels_NC
     segment, column = np.nonzero(keep_NC)
     indptr = np.concatenate([[0], np.bincount(segment, minlength=len(keep_NC)).cumsum()])

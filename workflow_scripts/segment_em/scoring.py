@@ -40,12 +40,12 @@ class Scorer:
         Raises InputError if the models do not have the same classes, or other features.
         """
         self.index, self.settings, self.job = index, settings, job
+        self.device = prepare(job.threads, job.gpus)
         members = members_of(path)
         self.weights = [weight for _, weight in members]
         self.models, self.class_ids = _load_all([file for file, _ in members], index)
         reader = FrameReader(index, settings.max_frames)
         self.clips = Clips(reader, settings.segment_frames, None, False)
-        self.device = prepare(job.threads, job.gpus)
 
     def segment_counts(self) -> np.ndarray:
         """int64 [V]: segments of each video."""
