@@ -113,7 +113,7 @@ def launcher(wildcards, resources):
         return "python"
     program = "python"
     if resources.gpu > 1:
-        program = f"torchrun --standalone --nproc-per-node {resources.gpu}"
+        program = f"python {shlex.quote(str(SCRIPTS / 'on_processes.py'))} {resources.gpu}"
     return f"python {shlex.quote(str(SCRIPTS / 'on_gpus.py'))} {resources.gpu} {program}"
 
 

@@ -16,6 +16,7 @@ TORCH = {
     "dataset",
     "evaluation",
     "inference",
+    "launching",
     "losses",
     "monitor",
     "processes",
@@ -27,7 +28,7 @@ TORCH = {
 }
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
-    {"errors", "code_digest", "processes", "protobuf"},
+    {"errors", "code_digest", "launching", "processes", "protobuf"},
     {"files"},
     {"hdf5_writing", "provenance", "gpus", "records", "metrics", "submission", "localisation"},
     {"class_lists", "hdf5", "command_line", "tables", "simulation", "selection", "lineage"},

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -22,17 +24,22 @@ from segment_em.index import read_index, write_index
 from segment_em.indexing import build_index
 
 ROOT = Path(__file__).parent.parent
+LAUNCHER = ROOT / "workflow_scripts/on_processes.py"
 PYTHONPATH = os.pathsep.join([str(ROOT / "workflow_scripts"), str(ROOT / "tests")])
 
 
 def torchrun(processes, *arguments):
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", str(processes), *map(str, arguments)),
-        ],
+    job = started(processes, *arguments)
+    stdout, stderr = job.communicate()
+    return subprocess.CompletedProcess(job.args, job.returncode, stdout, stderr)
+
+
+def started(processes, *arguments):
+    return subprocess.Popen(
+        [sys.executable, str(LAUNCHER), str(processes), *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
 
@@ -102,8 +109,8 @@ def test_processes_stopped_by_a_signal_to_one_of_them_go_on_to_the_same_bits(tog
         assert found["resumed"] == dict.fromkeys(SMALL, True)
 
 
-def pretrain(index_path, out, gpus, *more):
-    """A pretraining job by two processes; returns how it ended."""
+def pretraining(index_path, out, gpus, *more, **changes):
+    """The words of a pretraining job."""
     settings = {
         "architecture": "logistic",
         "options": SMALL["logistic"],
@@ -118,6 +125,7 @@ def pretrain(index_path, out, gpus, *more):
         "precision": "float32",
         "seed": 3,
         "video_loss": "mean",
+        **changes,
     }
     (out.parent / "classes.csv").write_text("Index\n3\n8\n20\n")
     arguments = {
@@ -129,13 +137,13 @@ def pretrain(index_path, out, gpus, *more):
         "--out": out,
     }
     words = [word for pair in arguments.items() for word in pair]
-    return torchrun(2, ROOT / "workflow_scripts/pretrain.py", *words, *more)
+    return ROOT / "workflow_scripts/pretrain.py", *words, *more
 
 
 @pytest.mark.parametrize("gpus", [0, 2])
 def test_a_job_of_two_processes_leaves_one_result_and_one_log(index_path, tmp_path, gpus):
     """Promised GPUs where there are none, it is one process on the CPU."""
-    done = pretrain(index_path, tmp_path / "weights.safetensors", gpus)
+    done = torchrun(2, *pretraining(index_path, tmp_path / "weights.safetensors", gpus))
     assert done.returncode == 0, done.stderr[-6000:]
     said = done.stderr
     assert said.count("epoch 3 of 3") == 1
@@ -145,9 +153,26 @@ def test_a_job_of_two_processes_leaves_one_result_and_one_log(index_path, tmp_pa
 
 
 def test_compiling_with_several_processes_is_refused(index_path, tmp_path):
-    done = pretrain(index_path, tmp_path / "weights.safetensors", 0, "--compile")
-    assert done.returncode != 0
+    out = tmp_path / "weights.safetensors"
+    done = torchrun(2, *pretraining(index_path, out, 0, "--compile"))
+    assert done.returncode == 1
     assert "error: compute.compile works with one GPU a job" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_launcher_that_gets_sigterm_passes_it_on_and_ends_quietly(index_path, tmp_path):
+    out = tmp_path / "weights.safetensors"
+    job = started(2, *pretraining(index_path, out, 0, epochs=10_000))
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".weights.state/*.state")):
+        assert time.monotonic() < deadline, "no state after a minute"
+        time.sleep(0.05)
+    job.terminate()
+    _, said = job.communicate()
+    assert job.returncode == 128 + signal.SIGTERM
+    assert said.count("stopped by SIGTERM after step") == 1
+    assert "Traceback" not in said
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_clip_of_nothing_has_no_weight_and_no_video(index_path):

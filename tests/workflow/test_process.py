@@ -158,17 +158,18 @@ def test_jobs_that_train_use_all_their_gpus_and_others_one(tmp_path):
         held = None
         if words[1].endswith("on_gpus.py"):
             held, words = words[2], words[3:]
-        script = next(Path(word).stem for word in words if word.endswith(".py"))
+        scripts = [Path(word).stem for word in words if word.endswith(".py")]
+        script = next(name for name in scripts if name != "on_processes")
         assert held == (words[words.index("--gpus") + 1] if "--gpus" in words else None)
-        promised.setdefault(script, set()).add((words[0], held))
-        if words[0] == "torchrun":
-            assert words[1:4] == ["--standalone", "--nproc-per-node", "3"]
+        promised.setdefault(script, set()).add((Path(words[1]).stem, held))
+        if words[1].endswith("on_processes.py"):
+            assert words[2] == "3"
             assert words[words.index("--state-minutes") + 1] == "9.0"
     for script in ("pretrain", "maximise", "finetune"):
-        assert promised[script] == {("torchrun", "3")}
+        assert promised[script] == {("on_processes", "3")}
     for script in ("estimate", "evaluate", "predict"):
-        assert promised[script] == {("python", "1")}
-    assert promised["select_model"] == {("python", None)}
+        assert promised[script] == {(script, "1")}
+    assert promised["select_model"] == {("select_model", None)}
 
 
 def test_jobs_promised_gpus_run_on_the_cpu_where_there_is_none(tiny_run, tmp_path):
