@@ -1,10 +1,21 @@
-"""What several tests need: small records with known content, and a finished tiny run."""
+"""What several tests need: small records with known content, and a finished tiny run.
 
+No test and no process that one starts reaches the network: see no_network/.
+"""
+
+import os
+from pathlib import Path
+
+import loopback_only  # noqa: F401
 import pytest
 from small_records import FEATURES, VIDEOS, write_small_records
 from workflow_runs import snakemake
 
 from segment_em.indexing import build_index
+
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).parent / "no_network"), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 
 @pytest.fixture
