@@ -72,9 +72,8 @@ class Dataset:
         return f"results/index/{self.name}/{split}/{chunk}.h5"
 
     def index_settings(self) -> str:
-        return canonical(
-            {"features": self.features, "segment_frames": self.settings["segment_frames"]}
-        )
+        decisive = {key: self.settings[key] for key in ("segment_frames", "on_damage")}
+        return canonical({"features": self.features, **decisive})
 
     def simulation_settings(self) -> str:
         """Everything that decides the simulated records; the number of files only divides them."""

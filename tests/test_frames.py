@@ -136,6 +136,22 @@ def test_a_record_of_another_content_changed_since_it_was_indexed(index):
         FrameReader(index, 300).batch(np.array([1]), 25)
 
 
+def test_a_file_that_is_cut_while_it_is_read_is_an_error_not_a_crash(index):
+    reader = FrameReader(index, 300)
+    reader.batch(np.arange(7), 25)  # all files are mapped
+    os.truncate(index.files[3], 10)
+    with pytest.raises(InputError, match=r"train3.tfrecord changed while it was read: .* now 10:"):
+        reader.batch(np.array([6]), 25)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_stays_as_it_was(index, tmp_path):
+    reader = FrameReader(index, 300)
+    reader.batch(np.arange(7), 25)
+    (tmp_path / "other").write_bytes(b"another file")
+    os.replace(tmp_path / "other", index.files[3])
+    check(reader.batch(np.array([6]), 25), [6], 25, 300)
+
+
 def test_a_file_that_is_gone_or_empty_is_an_input_error(index):
     os.remove(index.files[3])
     with pytest.raises(InputError, match=r"train3.tfrecord: cannot be read"):

@@ -9,7 +9,16 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "workflow_scripts"
 LIBRARY = SCRIPTS / "segment_em"
 
-HDF5 = {"hdf5", "hdf5_writing", "index", "own_features", "labels", "predictions", "lineage"}
+HDF5 = {
+    "hdf5",
+    "hdf5_writing",
+    "skipped",
+    "index",
+    "own_features",
+    "labels",
+    "predictions",
+    "lineage",
+}
 TORCH = {
     "checkpoint",
     "compute",
@@ -28,11 +37,11 @@ TORCH = {
 }
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
-    {"errors", "code_digest", "launching", "processes", "protobuf"},
+    {"errors", "code_digest", "launching", "processes", "protobuf", "framing"},
     {"files"},
     {"hdf5_writing", "provenance", "gpus", "records", "metrics", "submission", "localisation"},
     {"class_lists", "hdf5", "command_line", "tables", "simulation", "selection", "lineage"},
-    {"ratings_table"},
+    {"ratings_table", "skipped"},
     {"index"},
     {"annotations"},
     {"own_features"},

@@ -9,7 +9,9 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="the index file")
     args = parser.parse_args()
     features = dict(args.config["features"])
-    table = indexing.build_index(args.records, features, args.config["segment_frames"])
+    skip_damaged = args.config["on_damage"] == "skip"
+    segment_frames = args.config["segment_frames"]
+    table = indexing.build_index(args.records, features, segment_frames, skip_damaged)
     stamp = provenance.stamp(args.config, []) | {"inputs": provenance.sizes(args.records)}
     index.write_index(args.out, table, labels.describe(stamp))
     provenance.write_how(args.out, stamp)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from workflow_runs import ROOT, snakemake
 
+from segment_em.skipped import skipped_records
+
 pytestmark = pytest.mark.slow
 
 SCRIPTS = ROOT / "workflow_scripts"
@@ -21,8 +23,8 @@ def run(script, *arguments):
     )
 
 
-def index(records, out, features='[["rgb",32],["audio",8]]'):
-    config = f'{{"features":{features},"segment_frames":5}}'
+def index(records, out, features='[["rgb",32],["audio",8]]', on_damage="stop"):
+    config = f'{{"features":{features},"segment_frames":5,"on_damage":"{on_damage}"}}'
     return run("index_records.py", "--config", config, "--records", records, "--out", out)
 
 
@@ -48,6 +50,14 @@ def test_a_damaged_record_is_named_and_nothing_is_written(record, tmp_path, how)
     assert done.stderr.startswith(f"error: {record}: record ")
     assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_damaged_record_is_skipped_where_the_config_says_so(record, tmp_path):
+    damage(record, "flipped bit")
+    done = index(record, tmp_path / "out.h5", on_damage="skip")
+    assert done.returncode == 0, done.stderr
+    (skipped,) = skipped_records(tmp_path / "out.h5")
+    assert f"skipped {skipped.bytes} bytes: {skipped}" in done.stderr
 
 
 def test_features_of_another_size_are_named_with_both_numbers(record, tmp_path):

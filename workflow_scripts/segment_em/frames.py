@@ -35,12 +35,12 @@ class FrameReader:
         self.max_frames = max_frames
         self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()  # by file, last opened last
         self._maps_change = threading.Lock()
+        self._first = next(iter(index.modalities.values()))  # of equal files in all modalities
 
     @property
     def frame_counts(self) -> np.ndarray:
         """int64 [V]: frames of the first modality, at most max_frames."""
-        first = next(iter(self.index.modalities.values()))
-        return np.minimum(first.frames, self.max_frames).astype(np.int64)
+        return np.minimum(self._first.frames, self.max_frames).astype(np.int64)
 
     def batch(
         self, rows: np.ndarray, padded_frames: int
@@ -69,6 +69,7 @@ class FrameReader:
             counts[name] = np.minimum(modality.frames[rows], longest).astype(np.int64)
         places = [self._places(name, rows, counts[name], out[name]) for name in counts]
         for row, *modalities in zip(rows.tolist(), *places, strict=True):
+            self._check_size(row)
             for file, offset, stride, count, frames_TF in modalities:
                 if count:
                     frames_TF[:count] = np.ndarray(
@@ -83,12 +84,22 @@ class FrameReader:
             self._check_record(row)
         return counts
 
+    def _check_size(self, row: int) -> None:
+        """The file must be as long as when it was indexed: a map reaching past it is a SIGBUS."""
+        file = int(self._first.file[row])
+        now, then = self._map(file).size(), int(self.index.file_bytes[file])
+        if now != then:
+            raise InputError(
+                f"{self.index.files[file]} changed while it was read: {then} bytes, now {now}: "
+                f"{REINDEX}"
+            )
+
     def _check_record(self, row: int) -> None:
         """The data CRC behind the record must be the indexed one (HDF5 sources have none)."""
         end = int(self.index.payload_end[row])
         if end < 0:
             return
-        file = int(next(iter(self.index.modalities.values())).file[row])
+        file = int(self._first.file[row])
         if STORED_CRC.unpack_from(self._map(file), end)[0] != self.index.payload_crc[row]:
             raise InputError(
                 f"{self.index.files[file]} changed since it was indexed: video "

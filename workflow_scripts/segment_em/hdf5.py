@@ -51,3 +51,9 @@ def require_indptr(path: str, key: str, indptr: np.ndarray, total: int, remedy: 
         raise InputError(
             f"{path}: {key} must rise from 0 to the {total} entries that it divides: {remedy}"
         )
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise InputError with the message unless the condition holds."""
+    if not condition:
+        raise InputError(message)

@@ -18,12 +18,13 @@ import numpy as np
 
 from segment_em import hdf5
 from segment_em.errors import InputError
+from segment_em.framing import Damage
 from segment_em.hdf5_writing import replacing_hdf5
+from segment_em.skipped import REINDEX, read_skipped, skipped_datasets
 
 ENCODING_TYPE, ENCODING_VERSION = "segment-em-index", "1.0"
 MODALITY_ATTRIBUTES = ("width", "dtype", "scale", "bias")
 RATING_KINDS = {"start_second": "i", "class_id": "i", "positive": "b"}  # numpy's letters
-REINDEX = "delete it and build the index again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,7 @@ class Index:
     ratings: RatedSegments
     payload_end: np.ndarray  # int64 [V], byte offset of the record's data CRC; -1 for HDF5
     payload_crc: np.ndarray  # uint32 [V], its value (masked, as stored); 0 for HDF5
+    skipped: tuple[Damage, ...] = ()  # damaged records that were left out, by file and offset
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -154,6 +156,7 @@ def joined(parts: Sequence[Index]) -> Index:
         ),
         np.concatenate([part.payload_end for part in parts]),
         np.concatenate([part.payload_crc for part in parts]),
+        tuple(sorted(damage for part in parts for damage in part.skipped)),
     )
     _require_distinct_ids(index)
     first = next(iter(index.modalities.values()))
@@ -261,7 +264,7 @@ def _datasets(index: Index) -> dict[str, np.ndarray]:
     for name, modality in index.modalities.items():
         for key in ("file", "offset", "stride", "frames"):
             found[f"features/{name}/{key}"] = getattr(modality, key)
-    return found
+    return found | skipped_datasets(index.skipped, index.files)
 
 
 def read_index(paths: Sequence[str | Path]) -> Index:
@@ -298,6 +301,7 @@ def _read(path: str) -> Index:
             ),
             hdf5.array(path, file, "payload_end", "i", len(ids), REINDEX),
             hdf5.array(path, file, "payload_crc", "u", len(ids), REINDEX),
+            tuple(read_skipped(path, file)),
         )
     _require_places_in_files(path, index)
     return index

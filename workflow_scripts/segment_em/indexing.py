@@ -1,5 +1,6 @@
 """Building the index, from record files and from HDF5 files of one's own features."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from segment_em.annotations import distinct_labels, rated_segments
 from segment_em.errors import InputError
+from segment_em.framing import CRC, LENGTH, Damage
 from segment_em.index import (
     Index,
     Modality,
@@ -17,19 +19,25 @@ from segment_em.index import (
     quantisation,
 )
 from segment_em.own_features import own_index
-from segment_em.records import read_examples
+from segment_em.records import Example, read_examples
+
+log = logging.getLogger(__name__)
 
 QUANTISATION_RANGE = -2.0, 2.0  # of YouTube-8M's records
 OWN_FEATURES = (".h5", ".hdf5")  # file endings
 
 
 def build_index(
-    paths: Sequence[str | Path], features: Mapping[str, int], segment_frames: int
+    paths: Sequence[str | Path],
+    features: Mapping[str, int],
+    segment_frames: int,
+    skip_damaged: bool = False,
 ) -> Index:
     """Index record files, and HDF5 files of features (endings .h5, .hdf5), which are read through.
 
     features: modality -> values a frame. segment_frames: frames a segment, also seconds, since
-    there is one frame a second: ratings start at multiples of it.
+    there is one frame a second: ratings start at multiples of it. skip_damaged: leave damaged
+    records out, and say so in Index.skipped and the log.
     Raises InputError for what records.read_examples refuses, for HDF5 files that docs/format.md
     does not allow, ratings off the grid or neither 0 nor 1, and ids that occur twice.
     """
@@ -37,17 +45,55 @@ def build_index(
         raise InputError("no files to index: check the glob")
     if len(set(map(str, paths))) < len(paths):
         raise InputError(f"{min(paths, key=str)} or another file is listed twice: list files once")
-    return joined([_file_index(str(path), features, segment_frames) for path in paths])
+    parts = [_file_index(str(path), features, segment_frames, skip_damaged) for path in paths]
+    index = joined(parts)
+    for damage in index.skipped:
+        log.warning("skipped %d bytes: %s", damage.bytes, damage)
+    return index
 
 
-def _file_index(path: str, features: Mapping[str, int], segment_frames: int) -> Index:
+def _file_index(
+    path: str, features: Mapping[str, int], segment_frames: int, skip_damaged: bool
+) -> Index:
     if path.lower().endswith(OWN_FEATURES):
         return own_index(path, features, segment_frames)
-    return _record_index(path, features, segment_frames)
+    return _record_index(path, features, segment_frames, skip_damaged)
 
 
-def _record_index(path: str, features: Mapping[str, int], segment_frames: int) -> Index:
-    examples = list(read_examples(path, features))
+def _whole_examples(
+    path: str, features: Mapping[str, int]
+) -> tuple[list[Example], tuple[Damage, ...]]:
+    """The records that are not damaged, each once, and what is left out.
+
+    A stretch of a file that was written twice may hold whole records. Raises InputError if no
+    record is whole: that is not damage, but a file of another kind.
+    """
+    damaged: list[Damage] = []
+    repeated: list[Damage] = []
+    first: dict[tuple[str, int, int], int] = {}
+    examples = []
+    for whole, one in enumerate(read_examples(path, features, damaged.append)):
+        record = whole + len(damaged)
+        same = first.setdefault((one.id, one.payload_bytes, one.payload_crc), record)
+        if same == record:
+            examples.append(one)
+        else:
+            place = one.payload_offset - LENGTH.size, one.payload_bytes + LENGTH.size + CRC.size
+            repeated.append(Damage(path, record, *place, f"a repetition of record {same}"))
+    if damaged and not examples:
+        raise InputError(
+            f"{damaged[0]}: no record of the file is whole: take it out of the config's data"
+        )
+    return examples, tuple(sorted(damaged + repeated))
+
+
+def _record_index(
+    path: str, features: Mapping[str, int], segment_frames: int, skip_damaged: bool
+) -> Index:
+    if skip_damaged:
+        examples, skipped = _whole_examples(path, features)
+    else:
+        examples, skipped = list(read_examples(path, features)), ()
     ids = id_array([e.id for e in examples])
     places = {
         name: np.array([e.frames[name] for e in examples], np.int64).reshape(-1, 3)
@@ -76,6 +122,7 @@ def _record_index(path: str, features: Mapping[str, int], segment_frames: int) -
         rated_segments(path, ids, raw, segment_frames),
         np.array([e.payload_offset + e.payload_bytes for e in examples], np.int64),
         np.array([e.payload_crc for e in examples], np.uint32),
+        skipped,
     )
 
 

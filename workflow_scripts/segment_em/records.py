@@ -1,9 +1,7 @@
 """TFRecord files of frame-level SequenceExamples, read and written without TensorFlow.
 
-A TFRecord file is a sequence of records: length (u64, little-endian), masked CRC-32C of those
-eight bytes, payload, masked CRC-32C of the payload
-(tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details). Here a payload is a
-tf.train.SequenceExample (tensorflow/core/example/{example,feature}.proto):
+The payload of each record (framing.py) is a tf.train.SequenceExample
+(tensorflow/core/example/{example,feature}.proto):
 
     SequenceExample  1: context Features         2: feature_lists FeatureLists
     Features         1: map<string, Feature>
@@ -17,19 +15,16 @@ Shapes: T frames, F bytes a frame, H header bytes before the bytes of a frame.
 """
 
 import mmap
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-# crc32c rather than google-crc32c: it takes a view of a map (no copy) and was four times as fast.
-from crc32c import crc32c
-
 from segment_em.errors import InputError
 from segment_em.files import replacing
+from segment_em.framing import CRC, Damage, DamagedError, framed, payload_at
 from segment_em.protobuf import (
     BYTES_LIST,
     DELIMITED,
@@ -48,8 +43,6 @@ from segment_em.protobuf import (
     varint,
 )
 
-LENGTH = struct.Struct("<QI")  # length of the payload, masked CRC of these eight bytes
-CRC = struct.Struct("<I")
 SEGMENT_SECONDS = 5  # the official format's; only to write segment_end_times
 LONGEST_ID = 255  # bytes; the index keeps ids in an array as wide as its longest
 RATING_KEYS = frozenset(
@@ -89,14 +82,22 @@ class Example(NamedTuple):
     payload_crc: int  # masked, as stored behind the payload
 
 
-def read_examples(path: str | Path, features: Mapping[str, int]) -> Iterator[Example]:
+def stop(damage: Damage) -> None:
+    """What to do about damage unless one is told otherwise. Raises InputError."""
+    raise InputError(f"{damage}: {FETCH}")
+
+
+def read_examples(
+    path: str | Path, features: Mapping[str, int], on_damage: Callable[[Damage], None] = stop
+) -> Iterator[Example]:
     """Read a record file, checking both CRCs of every record.
 
     features: modality -> bytes a frame. Frames are located, not copied (see frame_array).
-    Raises InputError with file, record (counted from 0), byte and remedy for damaged or foreign
-    records, and for records that `features` does not fit.
+    on_damage: called where a CRC is wrong or the file ends too early; if it returns, reading goes
+    on behind what is lost. Raises InputError with file, record (counted from 0), byte and remedy
+    for foreign records, and for records that `features` does not fit: those are not damaged.
     """
-    yield from examples_in(mapped(path), path, features)
+    yield from examples_in(mapped(path), path, features, on_damage)
 
 
 def mapped(path: str | Path) -> mmap.mmap | bytes:
@@ -110,19 +111,27 @@ def mapped(path: str | Path) -> mmap.mmap | bytes:
 
 
 def examples_in(
-    buffer: mmap.mmap | bytes, path: str | Path, features: Mapping[str, int]
+    buffer: mmap.mmap | bytes,
+    path: str | Path,
+    features: Mapping[str, int],
+    on_damage: Callable[[Damage], None] = stop,
 ) -> Iterator[Example]:
     """read_examples of a file that is already mapped; `path` is for messages."""
     view = memoryview(buffer)
     offset = number = 0
     while offset < len(view):
-        place = f"{path}: record {number} at byte {offset}"
-        start, size, crc = _payload(view, offset, place)
         try:
-            yield _decode(view, start, size, crc, features)
-        except MalformedError as problem:
-            raise InputError(f"{place}{problem.of}: {problem}") from None
-        offset = start + size + CRC.size
+            start, size, crc = payload_at(view, offset)
+        except DamagedError as problem:
+            on_damage(Damage(str(path), number, offset, problem.size, str(problem)))
+            offset += problem.size
+        else:
+            try:
+                yield _decode(view, start, size, crc, features)
+            except MalformedError as problem:
+                place = f"{path}: record {number} at byte {offset}"
+                raise InputError(f"{place}{problem.of}: {problem}") from None
+            offset = start + size + CRC.size
         number += 1
 
 
@@ -132,32 +141,6 @@ def frame_array(buffer, frames: Frames, width: int) -> np.ndarray:
     buffer: the mapped file. width: F, bytes a frame. The view keeps the map alive.
     """
     return np.ndarray((frames.count, width), np.uint8, buffer, frames.offset, (frames.stride, 1))
-
-
-# Framing.
-
-
-def _payload(view: memoryview, offset: int, place: str) -> tuple[int, int, int]:
-    """Offset, size and stored CRC of the payload of the record at `offset`, both CRCs checked."""
-    start = offset + LENGTH.size
-    if start > len(view):
-        raise InputError(f"{place}: the file ends inside the record's header: {FETCH}")
-    size, length_crc = LENGTH.unpack_from(view, offset)
-    if _masked_crc(view[offset : offset + 8]) != length_crc:
-        raise InputError(f"{place}: wrong CRC of the length: damaged or not a TFRecord: {FETCH}")
-    if size > len(view) - start - CRC.size:
-        left = len(view) - start
-        raise InputError(f"{place}: {size + 4} bytes announced, {left} left in the file: {FETCH}")
-    (crc,) = CRC.unpack_from(view, start + size)
-    if _masked_crc(view[start : start + size]) != crc:
-        raise InputError(f"{place}: wrong CRC of the data: the record is damaged: {FETCH}")
-    return start, size, crc
-
-
-def _masked_crc(data) -> int:
-    """CRC-32C rotated right by 15 bits plus a constant, as TFRecord stores it."""
-    crc = crc32c(data)
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 # The SequenceExample.
@@ -300,10 +283,7 @@ def write_records(path: str | Path, payloads: Iterable[bytes]) -> None:
     """Write payloads as a TFRecord file, which appears under `path` when it is complete."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         for payload in payloads:
-            length = struct.pack("<Q", len(payload))
-            file.write(length + CRC.pack(_masked_crc(length)))
-            file.write(payload)
-            file.write(CRC.pack(_masked_crc(payload)))
+            file.write(framed(payload))
 
 
 def encode_example(
