@@ -23,6 +23,7 @@ TRAINING = SCORING | {
 MEASURE = {"top_segments": 1000, "replicates": 20, "seed": 0}
 RULE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05}
 BATCH = ["--videos", 32]
+STATE = ["--state-minutes", 5]
 
 
 def commands(folder: Path) -> dict[str, list[Any]]:
@@ -50,12 +51,12 @@ def commands(folder: Path) -> dict[str, list[Any]]:
         "pretrain": job(
             "pretrain",
             TRAINING | {"video_loss": "mean"},
-            *(*index, "--classes", folder / "classes.csv", "--out", weights),
+            *(*STATE, *index, "--classes", folder / "classes.csv", "--out", weights),
         ),
         "finetune": job(
             "finetune",
             TRAINING | {"validation_fraction": 0.2},
-            *(*index, "--weights", weights, "--out", tuned),
+            *(*STATE, *index, "--weights", weights, "--out", tuned),
         ),
         "estimate": job(
             "estimate",
@@ -66,13 +67,14 @@ def commands(folder: Path) -> dict[str, list[Any]]:
         "maximise": job(
             "maximise",
             TRAINING | {"estimation": "video_prior"},
-            *(*index, *estimated, "--label-set", label_set),
+            *(*STATE, *index, *estimated, "--label-set", label_set),
             *("--out", folder / "maximised.safetensors"),
         ),
         "evaluate": job(
             "evaluate",
             SCORING | {"measure": MEASURE},
-            *(*BATCH, *index, "--scorer", "finetuned", tuned, "--out", folder / "test.json"),
+            *(*BATCH, *index, "--scorer", "finetuned", tuned),
+            *("--ratings", folder / "ratings.csv", "--out", folder / "test.json"),
         ),
         "predict": job(
             "predict",
