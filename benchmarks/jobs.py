@@ -22,6 +22,11 @@ TRAINING = SCORING | {
 }
 MEASURE = {"top_segments": 1000, "replicates": 20, "seed": 0}
 RULE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05}
+RECORDS = {
+    "features": list(FEATURES.items()),
+    "segment_frames": SEGMENT_FRAMES,
+    "on_damage": "stop",
+}
 BATCH = ["--videos", 32]
 STATE = ["--state-minutes", 5]
 
@@ -45,7 +50,7 @@ def commands(folder: Path) -> dict[str, list[Any]]:
     return {
         "index": job(
             "index_records",
-            {"features": list(FEATURES.items()), "segment_frames": SEGMENT_FRAMES},
+            RECORDS,
             *("--records", folder / "videos.tfrecord", "--out", folder / "index.h5"),
         ),
         "pretrain": job(
@@ -88,7 +93,7 @@ def commands(folder: Path) -> dict[str, list[Any]]:
         ),
         "localisations": job(
             "merge_segments",
-            {"threshold": 0.9},
+            {"threshold": 0.015},  # a model of one epoch is sure of nothing
             *(*index, *predictions, "--out", folder / "localisations.csv"),
         ),
     }

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import child
 import demo
 import flops
 import gpu
+import jobs
 import pytest
 import scale
+import synthetic
 import table
 import torch
 import yaml
@@ -114,6 +117,17 @@ def test_each_ratio_is_the_median_of_at_least_five_pairs(written):
         if row["ratio"] is not None:
             assert len(row["ratios"]) >= 5
             assert sorted(row["ratios"])[len(row["ratios"]) // 2] == row["ratio"]
+
+
+def test_every_kind_of_job_runs_as_the_memory_benchmark_calls_it(tmp_path):
+    synthetic.write_videos(tmp_path / "videos.tfrecord", synthetic.frame_counts(4, 126))
+    jobs.write_classes(tmp_path)
+    costs = {
+        name: child.cost_of(command, tmp_path / "log")
+        for name, command in jobs.commands(tmp_path).items()
+    }
+    assert all(cost.peak_bytes > cost.own_bytes > 0 for cost in costs.values())
+    assert len((tmp_path / "localisations.csv").read_text().splitlines()) > 1
 
 
 @pytest.mark.parametrize("name", MODELS)

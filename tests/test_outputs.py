@@ -65,6 +65,14 @@ def test_the_files_are_those_made_by_hand_whatever_the_chunks(tmp_path, groups):
     assert (tmp_path / "localisations.csv").read_text() == LOCALISATIONS
 
 
+@pytest.mark.parametrize("videos_at_once", [1, 2, 3])
+def test_merging_some_videos_at_a_time_changes_nothing(tmp_path, monkeypatch, videos_at_once):
+    monkeypatch.setattr(outputs, "VIDEOS_AT_ONCE", videos_at_once)
+    index_paths, prediction_paths = spread(tmp_path, ["abcde"])
+    outputs.localise(index_paths, prediction_paths, None, 0.5, tmp_path / "localisations.csv")
+    assert (tmp_path / "localisations.csv").read_text() == LOCALISATIONS
+
+
 def test_predictions_of_other_videos_than_the_index_are_refused(tmp_path):
     index_paths, prediction_paths = spread(tmp_path, ["ab", "cd"])
     with pytest.raises(InputError, match="predictions and index hold different videos"):
