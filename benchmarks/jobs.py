@@ -11,11 +11,12 @@ from synthetic import CLASSES, FEATURES, MAX_FRAMES, SEGMENT_FRAMES
 SCORING = {"max_frames": MAX_FRAMES, "segment_frames": SEGMENT_FRAMES, "precision": "float32"}
 TRAINING = SCORING | {
     "architecture": "logistic",
-    "options": {"fusion": "early"},
+    "options": {"fusion": "early", "context": 0},
     "features": list(FEATURES.items()),
     "learning_rate": 1e-3,
     "batch": 1920,  # segments: 32 videos
     "epochs": 1,
+    "average_epochs": 0,
     "decay": "constant",
     "clip_norm": 1.0,
     "seed": 0,
@@ -60,7 +61,7 @@ def commands(folder: Path) -> dict[str, list[Any]]:
         ),
         "finetune": job(
             "finetune",
-            TRAINING | {"validation_fraction": 0.2},
+            TRAINING | {"validation_fraction": 0.2, "unrated_negatives": 0.0},
             *(*STATE, *index, "--weights", weights, "--out", tuned),
         ),
         "estimate": job(
@@ -71,7 +72,7 @@ def commands(folder: Path) -> dict[str, list[Any]]:
         "threshold": job("label_set", threshold, *estimated, "--out", label_set),
         "maximise": job(
             "maximise",
-            TRAINING | {"estimation": "video_prior"},
+            TRAINING | {"estimation": "video_prior", "labels": "hard", "agreement": False},
             *(*STATE, *index, *estimated, "--label-set", label_set),
             *("--out", folder / "maximised.safetensors"),
         ),

@@ -49,9 +49,9 @@ wildcard_constraints:
     estimation=r"[a-z_]+",
     stage="pretrained|finetuned",
     # A model's own folder, and the folder of a mean of models.
-    run=r"em/iteration-\d+/[^/]+|controls/(?!ensemble/)[^/]+",
+    run=r"em/iteration-\d+/(?!ensemble/)[^/]+|controls/(?!ensemble/)[^/]+",
     untaught=r"em/iteration-0/[^/@]+|controls/(?!ensemble/)[^/@]+",
-    group=r"ensemble|controls/ensemble",
+    group=r"ensemble|controls/ensemble|em/iteration-\d+/ensemble",
 
 
 def of(wildcards):
@@ -86,6 +86,11 @@ def new_records(wildcards):
 def code(script, *plugins):
     """Digests of the script, of what it imports and of the plug-ins that it loads by name."""
     return canonical(code_digests(f"{workflow.basedir}/workflow_scripts/{script}", plugins))
+
+
+def calibration_argument(wildcards, input):
+    """The argument that hands over the calibration of the teacher, if there is one."""
+    return f"--calibration {shlex.quote(input.calibration[0])}" if input.calibration else ""
 
 
 # How a job computes: nothing here decides a result, so nothing repeats a job -----------------------

@@ -147,6 +147,8 @@ def _mistake(error: Any) -> str:
         return f"{where}: {error.message.replace(' is a required property', ' is missing')}"
     if error.validator == "enum":
         return f"{where}: {error.instance!r} is not one of {', '.join(error.validator_value)}"
+    if error.validator == "contains":
+        return f"{where}: {error.instance!r} must hold {error.validator_value['const']}"
     if error.validator == "not":
         return (
             f"{where}: {error.instance!r} is taken, like {', '.join(error.validator_value['enum'])}"
@@ -213,7 +215,7 @@ def _em_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     for key in wanted.keys() - em["threshold"].keys():
         yield f"em.threshold: rule {rule} needs the key '{key}'"
     delta = em["threshold"].get("delta")
-    if rule == "fixed" and delta is not None and delta < em["keep"]["floor"]:
+    if "delta" in wanted and delta is not None and delta < em["keep"]["floor"]:
         yield (
             f"em.threshold.delta: {delta} is below em.keep.floor ({em['keep']['floor']}), under "
             "which no scores are stored; lower the floor or raise delta"
@@ -226,6 +228,12 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"data.max_frames: {data['max_frames']} is not a multiple of data.segment_frames "
             f"({data['segment_frames']})"
+        )
+    late = [n for n in config["ensemble"]["shifts"] if n >= data["segment_frames"]]
+    if late:
+        yield (
+            f"ensemble.shifts: {late[0]} is not below data.segment_frames "
+            f"({data['segment_frames']}); the grid repeats itself there"
         )
     if not features_of(config):
         yield "data.features: no modality is left; give at least one its width"

@@ -4,6 +4,7 @@
 rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
     input:
         teacher=lambda wildcards: of(wildcards).teacher(wildcards.i),
+        weights=lambda wildcards: of(wildcards).teacher_weights(wildcards.i),
         index=lambda wildcards: of(wildcards).data.index_chunk("train", wildcards.chunk),
     output:
         labels="results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.h5",
@@ -32,13 +33,40 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
-        " --teacher {input.teacher:q} --index {input.index:q} --out {output.labels:q}"
+        " --teacher {input.teacher:q} --weights {input.weights:q} --index {input.index:q} --out {output.labels:q}"
         " 2>&1 | tee {log:q}"
+
+
+rule calibrate:  # E-step: what the scores of F mean, by the ratings held out
+    input:
+        lambda wildcards: of(wildcards).selected(int(wildcards.i) - 1, "ratings.csv"),
+    output:
+        calibration="results/{experiment}/em/iteration-{i}/calibration.json",
+        how="results/{experiment}/em/iteration-{i}/calibration.how.json",
+    log:
+        "results/{experiment}/em/iteration-{i}/calibration.log",
+    benchmark:
+        "results/{experiment}/em/iteration-{i}/calibration.benchmark.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
+    params:
+        script=SCRIPTS / "calibrate.py",
+        cfg=lambda wildcards: of(wildcards).calibration_settings(),
+        code=code("calibrate.py"),
+    message:
+        "E-step {wildcards.i}: calibrate the teacher on the validation ratings"
+    shell:
+        "python {params.script:q} --config {params.cfg:q}"
+        " --ratings {input:q} --out {output.calibration:q} 2>&1 | tee {log:q}"
 
 
 rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what passes it
     input:
-        lambda wildcards: of(wildcards).pseudo_labels(wildcards.i),
+        pseudo_labels=lambda wildcards: of(wildcards).pseudo_labels(wildcards.i),
+        calibration=lambda wildcards: of(wildcards).calibration(wildcards.i),
     output:
         table="results/{experiment}/em/iteration-{i}/label_sets/{estimation}.csv",
         how="results/{experiment}/em/iteration-{i}/label_sets/{estimation}.json",
@@ -59,11 +87,13 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
             f"estimators/{wildcards.estimation}.py",
             of(wildcards).threshold_file(),
         ),
+        calibration=calibration_argument,
     message:
         "E-step {wildcards.i}: threshold the scores, {wildcards.estimation} (eqs. 18-19)"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --pseudo-labels {input:q} --out {output.table:q} 2>&1 | tee {log:q}"
+        " --pseudo-labels {input.pseudo_labels:q} {params.calibration}"
+        " --out {output.table:q} 2>&1 | tee {log:q}"
 
 
 rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
@@ -71,6 +101,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         index=lambda wildcards: of(wildcards).data.index("train"),
         pseudo_labels=lambda wildcards: of(wildcards).pseudo_labels(wildcards.i),
         label_set=lambda wildcards: of(wildcards).label_set(wildcards.i, wildcards.estimation),
+        calibration=lambda wildcards: of(wildcards).calibration(wildcards.i),
     output:
         weights="results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.safetensors",
         how="results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.json",
@@ -95,6 +126,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
             *of(wildcards).model_files(wildcards.model),
             f"estimators/{wildcards.estimation}.py",
         ),
+        calibration=calibration_argument,
         launcher=launcher,
         speed=training_speed,
     message:
@@ -103,7 +135,8 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " {params.speed}"
         " --index {input.index:q} --pseudo-labels {input.pseudo_labels:q}"
-        " --label-set {input.label_set:q} --out {output.weights:q} 2>&1 | tee {log:q}"
+        " --label-set {input.label_set:q} {params.calibration}"
+        " --out {output.weights:q} 2>&1 | tee {log:q}"
 
 
 rule validate:  # line 10: both stages of a model on the ratings held out
@@ -155,11 +188,20 @@ rule select:  # line 10: F <- the best on the validation ratings
         weights=lambda wildcards: [
             of(wildcards).weights(run, "finetuned") for run in of(wildcards).runs(int(wildcards.i))
         ],
+        ratings=lambda wildcards: [
+            of(wildcards).ratings(run, "validation")
+            for run in of(wildcards).runs(int(wildcards.i))
+        ],
+        mean_teacher=lambda wildcards: of(wildcards).mean_teacher(wildcards.i),
         still_running=lambda wildcards: of(wildcards).still_running(wildcards.i),
     output:
         report="results/{experiment}/em/iteration-{i}/selected.json",
         weights="results/{experiment}/em/iteration-{i}/selected.safetensors",
-        how="results/{experiment}/em/iteration-{i}/selected.how.json",
+        ratings="results/{experiment}/em/iteration-{i}/selected.ratings.csv",
+        how=[
+            "results/{experiment}/em/iteration-{i}/selected.how.json",
+            "results/{experiment}/em/iteration-{i}/selected.ratings.json",
+        ],
     log:
         "results/{experiment}/em/iteration-{i}/selected.log",
     benchmark:
@@ -178,4 +220,5 @@ rule select:  # line 10: F <- the best on the validation ratings
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --validation {input.validation:q} --weights {input.weights:q}"
-        " --previous {input.still_running:q} --out {output.report:q} 2>&1 | tee {log:q}"
+        " --ensemble {input.mean_teacher:q} --previous {input.still_running:q}"
+        " --out {output.report:q} 2>&1 | tee {log:q}"

@@ -48,6 +48,14 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
             of(wildcards).scores(run, "validation")
             for run in of(wildcards).averaged(wildcards.group)
         ],
+        earlier=lambda wildcards: [
+            of(wildcards).scores(run, "validation")
+            for run in of(wildcards).standing_in(wildcards.group)
+        ],
+        ratings=lambda wildcards: [
+            of(wildcards).ratings(run, "validation")
+            for run in of(wildcards).may_join(wildcards.group)
+        ],
     output:
         members="results/{experiment}/{group}/members.json",
         how="results/{experiment}/{group}/members.how.json",
@@ -65,10 +73,11 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
         cfg=lambda wildcards: of(wildcards).ensemble_settings(),
         code=code("weigh_members.py"),
     message:
-        "Weigh the members of the {wildcards.group} by validation mAP"
+        "Weigh the members of {wildcards.group}"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --validation {input.validation:q} --out {output.members:q} 2>&1 | tee {log:q}"
+        " --validation {input.validation:q} --earlier {input.earlier:q}"
+        " --out {output.members:q} 2>&1 | tee {log:q}"
 
 
 rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or of the controls
@@ -79,7 +88,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         members=lambda wildcards: of(wildcards).ensemble(wildcards.group),
         weights=lambda wildcards: [
             of(wildcards).weights(run, "finetuned")
-            for run in of(wildcards).averaged(wildcards.group)
+            for run in of(wildcards).may_join(wildcards.group)
         ],
     output:
         scores="results/{experiment}/{group}/{part}.json",
@@ -108,7 +117,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         cfg=lambda wildcards: of(wildcards).evaluation_settings(wildcards.part),
         code=lambda wildcards: code(
             "evaluate.py",
-            *of(wildcards).model_files(*of(wildcards).averaged(wildcards.group)),
+            *of(wildcards).model_files(*of(wildcards).may_join(wildcards.group)),
         ),
         launcher=launcher,
     message:
@@ -117,7 +126,8 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
-        " --index {input.index:q} --scorer ensemble {input.members:q} --out {output.scores:q}"
+        " --index {input.index:q} --scorer ensemble {input.members:q}"
+        " --weights {input.weights:q} --out {output.scores:q}"
         " --ratings {output.ratings:q} 2>&1 | tee {log:q}"
 
 

@@ -140,8 +140,22 @@ class Experiment:
         return members + self.control_runs()
 
     def averaged(self, group: str) -> list[str]:
-        """The models of an ensemble: the last iteration's members, or the controls."""
-        return self.runs(self.last) if group == GROUPS[0] else self.control_runs()
+        """The models of an ensemble: an iteration's members (the last's), or the controls."""
+        if group == GROUPS[0]:
+            return self.runs(self.last)
+        return self.control_runs() if group == GROUPS[1] else self.runs(iteration_of(group))
+
+    def standing_in(self, group: str) -> list[str]:
+        """Members of earlier iterations that may take their later self's place in an ensemble."""
+        if group != GROUPS[0] or self.config["ensemble"]["members"] != "any":
+            return []
+        names = set(self.members[self.last])
+        earlier = [run for i in range(1, self.last) for run in self.runs(i)]
+        return [run for run in earlier if run.rpartition("/")[2] in names]
+
+    def may_join(self, group: str) -> list[str]:
+        """All models that an ensemble may hold."""
+        return [*self.averaged(group), *self.standing_in(group)]
 
     def groups(self) -> list[str]:
         return GROUPS if self.controls else GROUPS[:1]
@@ -160,7 +174,7 @@ class Experiment:
 
     def _of_maximised(self, run: str) -> tuple[str, list[str]]:
         i, estimation = iteration_of(run), split_member(run)[1]
-        labels = [*self.pseudo_labels(i), self.label_set(i, estimation)]
+        labels = [*self.pseudo_labels(i), self.label_set(i, estimation), *self.calibration(i)]
         return self.maximise_settings(run), [*self.data.index("train"), *labels]
 
     def _of_finetuned(self, run: str) -> tuple[str, list[str]]:
@@ -177,31 +191,66 @@ class Experiment:
         return self._file(f"{run}/{part}.json", decides)
 
     def _scorers(self, run: str) -> list[str]:
-        if run in GROUPS:
-            members = [self.weights(member, "finetuned") for member in self.averaged(run)]
+        if run in GROUPS or run.endswith(f"/{GROUPS[0]}"):
+            members = [self.weights(member, "finetuned") for member in self.may_join(run)]
             return [self.ensemble(run), *members]
         return [self.weights(run, stage) for stage in STAGES]
 
+    def ratings(self, run: str, part: str) -> str:
+        """validation.ratings.csv or test.ratings.csv of a model or an ensemble."""
+        return self.scores(run, part).removesuffix(".json") + ".ratings.csv"
+
     def selected(self, i: int | str, ending: str) -> str:
-        """selected.json or selected.safetensors of an iteration: F, and how it was chosen."""
+        """selected.json, .safetensors or .ratings.csv: F of an iteration, and who teaches next."""
 
         def decides() -> tuple[str, list[str]]:
             runs = self.runs(int(i))
             inputs = [self.scores(run, "validation") for run in runs]
             inputs += [self.weights(run, "finetuned") for run in runs]
-            return self.selection_settings(i), inputs + self.still_running(i)
+            return self.selection_settings(i), inputs + self.mean_teacher(i) + self.still_running(i)
 
         return self._file(f"em/iteration-{i}/selected.{ending}", decides)
 
+    def mean_teacher(self, i: int | str) -> list[str]:
+        """ensemble.json of an iteration and what validation says of it, where it may teach."""
+        if self.em["teacher"] != "members" or not int(i):
+            return []
+        group = f"em/iteration-{i}/ensemble"
+        return [
+            self.ensemble(group),
+            self.scores(group, "validation"),
+            self.ratings(group, "validation"),
+        ]
+
     def still_running(self, i: int | str) -> list[str]:
-        """selected.json and its weights of the iteration before, where that F stays a candidate."""
+        """What was selected in the iteration before, where that stays a candidate."""
         if self.em["select"] != "so_far" or not int(i):
             return []
-        return [self.selected(int(i) - 1, ending) for ending in ("json", "safetensors")]
+        return [self.selected(int(i) - 1, end) for end in ("json", "safetensors", "ratings.csv")]
 
     def teacher(self, i: int | str) -> str:
-        """The weights of F, which estimates the labels of an iteration."""
-        return self.selected(int(i) - 1, "safetensors")
+        """selected.json of the iteration before: who estimates the labels of an iteration."""
+        return self.selected(int(i) - 1, "json")
+
+    def teacher_weights(self, i: int | str) -> list[str]:
+        """The weights that it may name."""
+        weights = [self.selected(int(i) - 1, "safetensors")]
+        if self.em["teacher"] == "members":
+            weights += [self.weights(run, "finetuned") for run in self._teaching(i)]
+        return weights
+
+    def _teaching(self, i: int | str) -> list[str]:
+        """The models that may be the teacher of an iteration, or among it."""
+        before = range(int(i)) if self.em["select"] == "so_far" else [int(i) - 1]
+        return [run for j in before for run in self.runs(j)]
+
+    def calibration(self, i: int | str) -> list[str]:
+        """calibration.json of the teacher of an iteration, where it is calibrated."""
+        if self.em["calibration"] == "none":
+            return []
+        name = f"em/iteration-{i}/calibration.json"
+        ratings = self.selected(int(i) - 1, "ratings.csv")
+        return [self._file(name, lambda: (self.calibration_settings(), [ratings]))]
 
     def pseudo_labels(self, i: int | str) -> list[str]:
         """The E-step's chunks of an iteration."""
@@ -212,7 +261,7 @@ class Experiment:
             f"em/iteration-{i}/pseudo_labels/{chunk}.h5",
             lambda: (
                 self.estimation_settings(),
-                [self.teacher(i), self.data.index_chunk("train", chunk)],
+                [self.teacher(i), *self.teacher_weights(i), self.data.index_chunk("train", chunk)],
             ),
         )
 
@@ -220,7 +269,10 @@ class Experiment:
         """The thresholds of an estimation, and what they leave of each class."""
         return self._file(
             f"em/iteration-{i}/label_sets/{estimation}.csv",
-            lambda: (self.threshold_settings(estimation), self.pseudo_labels(i)),
+            lambda: (
+                self.threshold_settings(estimation),
+                [*self.pseudo_labels(i), *self.calibration(i)],
+            ),
         )
 
     def ensemble(self, group: str) -> str:
@@ -229,7 +281,7 @@ class Experiment:
             f"{group}/members.json",
             lambda: (
                 self.ensemble_settings(),
-                [self.scores(run, "validation") for run in self.averaged(group)],
+                [self.scores(run, "validation") for run in self.may_join(group)],
             ),
         )
 
@@ -246,7 +298,7 @@ class Experiment:
     def test_ratings(self) -> list[str]:
         """test.ratings.csv of every model and ensemble."""
         runs = [*self.all_runs(), *self.groups()]
-        return [self.scores(run, "test").removesuffix(".json") + ".ratings.csv" for run in runs]
+        return [self.ratings(run, "test") for run in runs]
 
     def label_sets(self) -> list[str]:
         """The label sets of all E-steps."""
@@ -276,11 +328,16 @@ class Experiment:
         return self._training(run, "pretrain", video_loss=self.config["training"]["video_loss"])
 
     def maximise_settings(self, run: str) -> str:
-        return self._training(run, "m_step", estimation=split_member(run)[1])
+        taken = {key: self.em[key] for key in ("labels", "agreement")}
+        return self._training(run, "m_step", estimation=split_member(run)[1], **taken)
 
     def finetune_settings(self, run: str) -> str:
-        fraction = self.config["data"]["validation_fraction"]
-        return self._training(run, "finetune", validation_fraction=fraction)
+        return self._training(
+            run,
+            "finetune",
+            validation_fraction=self.config["data"]["validation_fraction"],
+            unrated_negatives=self.config["training"]["finetune"]["unrated_negatives"],
+        )
 
     def _training(self, run: str, stage: str, **extra: Any) -> str:
         model, training = self.model(run), self.config["training"]
@@ -295,6 +352,7 @@ class Experiment:
                 "learning_rate": model["training"]["learning_rate"] * plan["learning_rate_factor"],
                 "batch": model["training"]["batch"],
                 "epochs": plan["epochs"],
+                "average_epochs": plan["average_epochs"],
                 "decay": training["decay"],
                 "clip_norm": training["clip_norm"],
                 "precision": training["precision"],
@@ -344,14 +402,23 @@ class Experiment:
         return canonical({"threshold": threshold_of(self.config), "estimation": estimation})
 
     def selection_settings(self, i: int | str) -> str:
-        return canonical({"stages": ["finetuned"] if int(i) else [self.em["initial_stage"]]})
+        stages = ["finetuned"] if int(i) else [self.em["initial_stage"]]
+        return canonical({"stages": stages, **self._bootstrap()})
+
+    def calibration_settings(self) -> str:
+        return canonical({"calibration": self.em["calibration"]})
+
+    def _bootstrap(self) -> dict[str, int]:
+        """The draws of videos behind standard errors."""
+        replicates = self.config["evaluation"]["bootstrap_replicates"]
+        return {"replicates": replicates, "seed": self.config["seed"]}
 
     def summary_settings(self) -> str:
-        replicates = self.config["evaluation"]["bootstrap_replicates"]
-        return canonical({"replicates": replicates, "seed": self.config["seed"]})
+        return canonical(self._bootstrap())
 
     def ensemble_settings(self) -> str:
-        return canonical(self.config["ensemble"])
+        joining = {key: value for key, value in self.config["ensemble"].items() if key != "members"}
+        return canonical({**joining, **self._bootstrap()})
 
     # Plug-ins that jobs load by name -------------------------------------------------------------
 
@@ -363,9 +430,8 @@ class Experiment:
         return sorted({f"models/{self.model(run)['architecture']}.py" for run in runs})
 
     def teacher_files(self, i: int | str) -> list[str]:
-        """The files of all models that may be F before an iteration."""
-        before = range(int(i)) if self.em["select"] == "so_far" else [int(i) - 1]
-        return self.model_files(*(run for j in before for run in self.runs(j)))
+        """The files of all models that may teach an iteration."""
+        return self.model_files(*self._teaching(i))
 
     def threshold_file(self) -> str:
         return f"thresholds/{self.em['threshold']['rule']}.py"

@@ -5,7 +5,7 @@ rule predict:  # line 12, one job a chunk
     input:
         members=lambda wildcards: of(wildcards).ensemble("ensemble"),
         weights=lambda wildcards: [
-            of(wildcards).weights(run, "finetuned") for run in of(wildcards).averaged("ensemble")
+            of(wildcards).weights(run, "finetuned") for run in of(wildcards).may_join("ensemble")
         ],
         index=lambda wildcards: of(wildcards).data.index_chunk("test", wildcards.chunk),
     output:
@@ -28,7 +28,7 @@ rule predict:  # line 12, one job a chunk
         script=SCRIPTS / "predict.py",
         cfg=lambda wildcards: of(wildcards).scoring_settings(),
         code=lambda wildcards: code(
-            "predict.py", *of(wildcards).model_files(*of(wildcards).averaged("ensemble"))
+            "predict.py", *of(wildcards).model_files(*of(wildcards).may_join("ensemble"))
         ),
         launcher=launcher,
     message:
@@ -37,7 +37,8 @@ rule predict:  # line 12, one job a chunk
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
-        " --ensemble {input.members:q} --index {input.index:q} --out {output.predictions:q}"
+        " --ensemble {input.members:q} --weights {input.weights:q}"
+        " --index {input.index:q} --out {output.predictions:q}"
         " 2>&1 | tee {log:q}"
 
 

@@ -6,7 +6,7 @@ from small_records import FEATURES
 from segment_em.models import build
 
 SMALL = {
-    "logistic": {"fusion": "early"},
+    "logistic": {"fusion": "early", "context": 0},
     "nextvlad": {
         "fusion": "late",
         "expansion": 1.0,
@@ -16,6 +16,7 @@ SMALL = {
         "gating_reduction": 4,
         "dropout": 0.5,
         "batch_norm_decay": 0.9,
+        "context": 0,
     },
     "bigru": {"fusion": "early", "layers": 2, "hidden": 4, "dropout": 0.3},
     "transformer": {

@@ -45,9 +45,10 @@ def plain_scores(path, index):
     return found
 
 
-def ensemble_of(folder, paths, shares):
+def ensemble_of(folder, paths, shares, **joining):
     members = [
         {"weights": path.name, "weight": share} for path, share in zip(paths, shares, strict=True)
     ]
-    (folder / "ensemble.json").write_text(json.dumps({"members": members}))
+    told = {"join": "mean", "video_filter": 0.0, "shifts": [0]} | joining
+    (folder / "ensemble.json").write_text(json.dumps({"members": members} | told))
     return folder / "ensemble.json"

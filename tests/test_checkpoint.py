@@ -64,7 +64,7 @@ def test_foreign_weights_are_refused(tmp_path):
 
 
 def test_weights_that_do_not_fit_their_description_are_refused(tmp_path):
-    other = Specification("logistic", {"fusion": "early"}, [["rgb", 8]], [3], 5)
+    other = Specification("logistic", {"fusion": "early", "context": 0}, [["rgb", 8]], [3], 5)
     save_weights(tmp_path / "w.safetensors", other.build(), SPECIFICATION, {}, "cpu")
     with pytest.raises(InputError, match="do not fit their own description"):
         load_weights(tmp_path / "w.safetensors")

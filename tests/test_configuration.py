@@ -84,6 +84,21 @@ MISTAKES = {
         {"rule": "fixed", "delta": 0.01},
         "em.threshold.delta: 0.01 is below em.keep.floor",
     ),
+    "delta joined with a share below the floor": (
+        "em.threshold",
+        {"rule": "fixed_or_share", "delta": 0.01, "share": 0.1},
+        "em.threshold.delta: 0.01 is below em.keep.floor",
+    ),
+    "shift of a whole segment": (
+        "ensemble.shifts",
+        [0, 5],
+        r"ensemble.shifts: 5 is not below data.segment_frames \(5\)",
+    ),
+    "shifts without the plain grid": (
+        "ensemble.shifts",
+        [1, 2],
+        r"ensemble.shifts: \[1, 2\] must hold 0",
+    ),
     "segments that do not divide": ("data.max_frames", 121, "121 is not a multiple of"),
     "no features": ("data.features", {"rgb": None}, "data.features: no modality is left"),
     "empty glob": ("data.train", "nowhere/*.tfrecord", "no file matches 'nowhere/"),
@@ -129,7 +144,7 @@ def test_a_threshold_rule_is_given_only_its_own_options(config):
 
 
 def test_options_of_a_model_are_all_but_the_workflows_own_keys(config):
-    assert options_of(config["models"]["logistic"]) == {"fusion": "early"}
+    assert options_of(config["models"]["logistic"]) == {"fusion": "early", "context": 0}
 
 
 def test_adding_a_file_moves_no_other_to_another_chunk():

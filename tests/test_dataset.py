@@ -54,15 +54,15 @@ def test_targets_become_dense_on_the_device(small_index):
 
 def test_segment_targets_tell_negative_from_unknown(small_index):
     counts = clips(small_index).segment_counts()
-    batch = clips(small_index, Ratings(small_index, CLASS_IDS, counts, 5))[np.array([0])]
-    targets, rated = batch.segment_targets(3, 3)
+    batch = clips(small_index, Ratings(small_index, CLASS_IDS, counts, 5, False))[np.array([0])]
+    targets, rated, _ = batch.segment_targets(3, 3)
     assert targets[0].tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1]]
     assert rated[0].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
 def test_only_rated_segments_are_asked_about_where_the_rest_is_of_no_use(small_index):
     counts = clips(small_index).segment_counts()
-    ratings = Ratings(small_index, CLASS_IDS, counts, 5)
+    ratings = Ratings(small_index, CLASS_IDS, counts, 5, False)
     batch = clips(small_index, ratings, labelled_segments_only=True)[np.array([1, 4])]
     # b: segments 0 and 1 are rated, of 7 frames. e: cut to 25 frames, its ratings lie past them.
     assert batch.mask.sum(1).tolist() == [7, 0]

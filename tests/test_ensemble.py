@@ -1,4 +1,4 @@
-"""The mean of members, and the weights that validation gives them, by hand."""
+"""What several models say together, by hand."""
 
 import json
 
@@ -45,56 +45,60 @@ def test_a_heavier_member_counts_more():
     np.testing.assert_allclose(ensemble.mean(members, [1.0, 3.0]), [[0.75]])
 
 
-def test_one_standard_error_below_the_best_counts_less_by_e():
-    # Standard errors of the differences to the first: .05 (3-4-5) and .13 (5-12-13).
-    maps, sds = np.array([0.80, 0.75, 0.54]), np.array([0.03, 0.04, 0.1264911])
-    weights = ensemble.validation_weights(maps, sds)
-    np.testing.assert_allclose(weights / weights[0], [1, np.exp(-1), np.exp(-2)], rtol=1e-6)
-    np.testing.assert_allclose(weights.sum(), 1)
-
-
-def test_the_paper_weighs_all_alike():
-    assert ensemble.equal_weights(np.array([0.8, 0.2]), np.array([0.02, 0.02])).tolist() == [
-        0.5,
-        0.5,
-    ]
-
-
-def validation(folder, validation_map, sd):
-    folder.mkdir(parents=True)
-    scorer = str(folder / "finetuned.safetensors")
-    result = {"finetuned": {"scorer": scorer, "map": validation_map, "map_sd": sd}}
-    (folder / "validation.json").write_text(json.dumps({"results": result}))
-    return folder / "validation.json"
-
-
-def test_an_ensemble_names_its_members_relative_to_itself(tmp_path):
-    paths = [validation(tmp_path / "em/a", 0.7, 0.03), validation(tmp_path / "em/b", 0.8, 0.04)]
-    ensemble.weigh(paths, "validation", tmp_path / "ensemble.json", {})
-    report = json.loads((tmp_path / "ensemble.json").read_text())
-    assert [member["weights"] for member in report["members"]] == [
-        "em/a/finetuned.safetensors",
-        "em/b/finetuned.safetensors",
-    ]
-    moved = tmp_path / "elsewhere"
-    moved.mkdir()
-    (tmp_path / "ensemble.json").rename(moved / "ensemble.json")
-    (first, low), (second, high) = ensemble.members_of(moved / "ensemble.json")
-    assert (first, second) == (
-        moved / "em/a/finetuned.safetensors",
-        moved / "em/b/finetuned.safetensors",
-    )
-    np.testing.assert_allclose(high / low, np.exp(2))  # .1 below, standard error .05
-
-
-def test_validation_without_noise_leaves_the_best_alone(tmp_path):
-    paths = [validation(tmp_path / "a", 0.7, 0.0), validation(tmp_path / "b", 0.8, 0.0)]
-    ensemble.weigh(paths, "validation", tmp_path / "ensemble.json", {})
-    assert [weight for _, weight in ensemble.members_of(tmp_path / "ensemble.json")] == [0.0, 1.0]
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"members": [{"weights": "a"}]}'])
 def test_what_is_no_ensemble_is_refused(tmp_path, text):
     (tmp_path / "ensemble.json").write_text(text)
     with pytest.raises(InputError, match=r"ensemble\.json: not an ensemble"):
         ensemble.members_of(tmp_path / "ensemble.json")
+
+
+def test_the_geometric_mean_of_odds_one_third_and_three_has_odds_one():
+    members = [np.array([[0.25]], np.float32), np.array([[0.75]], np.float32)]
+    assert ensemble.geometric(members, [1.0, 1.0])[0, 0] == pytest.approx(0.5)
+    # odds 3 ** (3 / 4) / 3 ** (1 / 4) = 3 ** (1 / 2)
+    odds = 3**0.5
+    assert ensemble.geometric(members, [1.0, 3.0])[0, 0] == pytest.approx(odds / (1 + odds))
+
+
+def test_the_geometric_mean_of_sure_scores_is_finite():
+    members = [np.array([[0.0, 1.0]], np.float32), np.array([[1.0, 1.0]], np.float32)]
+    np.testing.assert_allclose(ensemble.geometric(members, [1, 1]), [[0.5, 1.0]], atol=1e-6)
+
+
+SCORES = np.array([[0.5, 0.0], [1.0, 0.0], [0.25, 0.5]], np.float32)
+
+
+def test_a_score_is_multiplied_by_its_videos_score():
+    """Of scores .5 and 1 the linear softmax is 1.25 / 1.5 = 5 / 6; the third is a video alone."""
+    found = ensemble.filtered(SCORES, np.array([2, 0, 1]), 1.0)
+    np.testing.assert_allclose(found, [[5 / 12, 0], [5 / 6, 0], [1 / 16, 1 / 4]], rtol=1e-6)
+    found = ensemble.filtered(SCORES, np.array([2, 0, 1]), 0.5)
+    assert found[1, 0] == pytest.approx((5 / 6) ** 0.5)
+
+
+def test_without_a_power_scores_stay_as_they_are():
+    assert ensemble.filtered(SCORES, np.array([2, 0, 1]), 0.0) is SCORES
+
+
+def test_a_filtered_video_does_not_depend_on_those_beside_it():
+    whole = ensemble.filtered(SCORES, np.array([2, 0, 1]), 0.7)
+    parts = [(SCORES[:2], [2, 0]), (SCORES[2:], [1]), (SCORES[:0], [0])]
+    found = [ensemble.filtered(scores, np.array(counts), 0.7) for scores, counts in parts]
+    np.testing.assert_array_equal(np.concatenate(found), whole)
+
+
+def test_spread_is_the_weighted_standard_deviation_of_the_members():
+    """Of 0 with weight 3 and 1 with weight 1 the mean is 1/4, the variance 3/16."""
+    joined = ensemble.Ensemble(((None, 3.0), (None, 1.0)), "mean", 0.0, (0,))
+    members = [np.array([[0.0, 0.5]], np.float32), np.array([[1.0, 0.5]], np.float32)]
+    np.testing.assert_allclose(joined.spread(members), [[(3 / 16) ** 0.5, 0.0]])
+
+
+def test_an_ensemble_is_read_from_wherever_its_folder_went(tmp_path):
+    members = ((tmp_path / "em/a", 0.75), (tmp_path / "em/b", 0.25))
+    joined = ensemble.Ensemble(members, "geometric", 0.5, (0, 2))
+    for folder in ("ensemble", "moved"):
+        (tmp_path / folder).mkdir()
+        text = json.dumps(joined.described(tmp_path / "ensemble"))
+        (tmp_path / folder / "members.json").write_text(text)
+        assert ensemble.read(tmp_path / folder / "members.json") == joined

@@ -112,3 +112,29 @@ def test_the_configuration_given_is_left_as_it_is(config):
     before = copy.deepcopy(given)
     experiments_of(given)
     assert given == before
+
+
+def test_a_calibration_thresholds_anew_what_the_same_inference_stored(config):
+    experiments = experiments_of(ablation(config, varied={"em": {"calibration": "class"}}))
+    default, varied = experiments["x.demo.default.0"], experiments["x.demo.varied.0"]
+    assert default.calibration(1) == []
+    assert varied.calibration(1) == [f"{varied.folder}/em/iteration-1/calibration.json"]
+    assert varied.pseudo_labels(1) == default.pseudo_labels(1)
+    assert varied.label_set(1, "video_prior") != default.label_set(1, "video_prior")
+
+
+def test_a_teacher_of_several_models_may_be_any_members_of_before(config):
+    config["em"]["teacher"] = "members"
+    demo = experiments_of(config)["demo"]
+    assert demo.teacher(2) == "results/demo/em/iteration-1/selected.json"
+    expected = [demo.weights(run, "finetuned") for i in (0, 1) for run in demo.runs(i)]
+    assert demo.teacher_weights(2) == [demo.selected(1, "safetensors"), *expected]
+    assert demo.mean_teacher(1)[0] == "results/demo/em/iteration-1/ensemble/members.json"
+    assert demo.mean_teacher(0) == []
+
+
+def test_an_ensemble_of_any_iteration_may_hold_earlier_selves_alone(config):
+    config["ensemble"]["members"] = "any"
+    demo = experiments_of(config)["demo"]
+    assert demo.standing_in("ensemble") == demo.runs(1)
+    assert demo.standing_in("controls/ensemble") == []

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from segment_em import estimators, labels
+from segment_em.calibration import Calibration
 from segment_em.errors import InputError
 from segment_em.label_sets import label_set
 
@@ -13,6 +14,13 @@ CLASS_IDS = np.array([3, 8, 20])
 # Two videos of two and one segments; video a carries class 3, video b class 20.
 SCORES = np.array([[0.9, 0.6, 0.02], [0.2, 0.7, 0.8], [0.5, 0.01, 0.04]], np.float32)
 CARRIED = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1]], bool)
+SPREAD = np.array([[0.125, 0.25, 0], [0.5, 0, 0], [0.25, 0, 0.375]], np.float32)
+
+
+def reading(estimation, delta, **changes):
+    plain = {"calibration": None, "soft": False, "agreement": False}
+    keep = estimators.load(estimation)
+    return labels.Reading(keep, np.full((3, 2), delta), **(plain | changes))
 
 
 @pytest.fixture
@@ -22,23 +30,25 @@ def chunk_path(tmp_path):
     return path
 
 
-def write(path, scores, carried, ids, indptr, floor=0.05, top=1):
-    sparse = labels.sparse_scores(scores, carried, floor, top)
+def write(path, scores, carried, ids, indptr, floor=0.05, top=1, spread=None):
+    spread = np.zeros_like(scores) if spread is None else spread
+    sparse = labels.sparse_scores(scores, carried, floor, top, spread)
     labels.write_pseudo_labels(path, sparse, ids, np.array(indptr), CLASS_IDS, {"config": "{}"})
 
 
 def test_carried_classes_are_stored_and_of_the_others_the_best_above_the_floor():
-    sparse = labels.sparse_scores(SCORES, CARRIED, floor=0.05, top=1)
+    sparse = labels.sparse_scores(SCORES, CARRIED, 0.05, 1, SPREAD)
     assert sparse.indptr.tolist() == [0, 2, 4, 6]
     # 0.7 of the second segment is below 0.8, the best; the third segment's 0.5 is above the floor.
     assert sparse.indices.tolist() == [0, 1, 0, 2, 0, 2]
     assert sparse.scores.tolist() == np.float16([0.9, 0.6, 0.2, 0.8, 0.5, 0.04]).tolist()
+    assert sparse.spread.tolist() == [0.125, 0.25, 0.5, 0, 0.25, 0.375]
     assert sparse.in_video_labels.tolist() == [True, False, True, False, False, True]
 
 
 @pytest.mark.parametrize(("top", "stored"), [(0, 3), (1, 6), (2, 7), (5, 7)])
 def test_top_limits_the_classes_that_the_video_does_not_carry(top, stored):
-    assert labels.sparse_scores(SCORES, CARRIED, 0.05, top).indptr[-1] == stored
+    assert labels.sparse_scores(SCORES, CARRIED, 0.05, top, SPREAD).indptr[-1] == stored
 
 
 @pytest.mark.parametrize("top", [0, 1, 3, 9])
@@ -46,7 +56,7 @@ def test_what_is_stored_is_what_sorting_each_segment_by_hand_gives(top):
     random = np.random.default_rng(0)
     scores = (random.integers(0, 6, (40, 8)) / 10).astype(np.float32)  # ties at every limit
     carried = random.random((40, 8)) < 0.2
-    sparse = labels.sparse_scores(scores, carried, 0.15, top)
+    sparse = labels.sparse_scores(scores, carried, 0.15, top, np.zeros_like(scores))
     for row, (first, stop) in enumerate(zip(sparse.indptr[:-1], sparse.indptr[1:], strict=True)):
         others = sorted((s for s, own in zip(scores[row], carried[row], strict=True) if not own))
         limit = ([*reversed(others), 0.0][:top] or [np.inf])[-1]
@@ -59,8 +69,11 @@ def test_what_is_stored_is_what_sorting_each_segment_by_hand_gives(top):
 
 
 def test_parts_joined_equal_the_whole():
-    whole = labels.sparse_scores(SCORES, CARRIED, 0.05, 2)
-    parts = [labels.sparse_scores(SCORES[i : i + 1], CARRIED[i : i + 1], 0.05, 2) for i in range(3)]
+    whole = labels.sparse_scores(SCORES, CARRIED, 0.05, 2, SPREAD)
+    parts = [
+        labels.sparse_scores(*(a[i : i + 1] for a in (SCORES, CARRIED)), 0.05, 2, SPREAD[i : i + 1])
+        for i in range(3)
+    ]
     for found, expected in zip(labels.joined([labels.empty(), *parts]), whole, strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -73,9 +86,7 @@ def test_parts_joined_equal_the_whole():
     ],
 )
 def test_entries_are_the_scores_above_delta(chunk_path, estimation, expected):
-    source = labels.PseudoLabels(
-        [chunk_path], ["b", "a"], estimators.load(estimation), np.full((3, 2), 0.4), np.zeros(3)
-    )
+    source = labels.PseudoLabels([chunk_path], ["b", "a"], reading(estimation, 0.4), np.zeros(3))
     found = source.entries(np.array([0, 1]))
     names = np.array(["b", "a"])[found.clip]
     assert set(zip(names, found.segment, found.column, strict=True)) == expected
@@ -88,8 +99,7 @@ def test_videos_are_found_in_whichever_chunk_they_are(tmp_path):
     source = labels.PseudoLabels(
         [tmp_path / "0.h5", tmp_path / "1.h5"],
         ["a", "b"],
-        estimators.load("video_prior"),
-        np.zeros((3, 2)),
+        reading("video_prior", 0.0),
         np.zeros(3),
     )
     found = source.entries(np.array([0, 1]))
@@ -102,7 +112,7 @@ def test_videos_are_found_in_whichever_chunk_they_are(tmp_path):
 
 def test_a_video_without_scores_is_named(chunk_path):
     with pytest.raises(InputError, match="no scores for video 'c'"):
-        labels.PseudoLabels([chunk_path], ["a", "c"], None, np.zeros((3, 2)), np.zeros(3))
+        labels.PseudoLabels([chunk_path], ["a", "c"], reading("video_prior", 0.4), np.zeros(3))
 
 
 def test_the_same_scores_give_the_same_bytes(tmp_path, chunk_path):
@@ -130,7 +140,7 @@ def test_scores_that_are_not_finite_are_never_written(tmp_path):
 
 
 def test_label_set_counts_by_hand(chunk_path):
-    table = label_set([chunk_path], "label_corrected", "fixed", {"delta": 0.4})
+    table = label_set([chunk_path], "label_corrected", "fixed", {"delta": 0.4}, None)
     expected = pd.DataFrame(
         {
             "class": [3, 8, 20],
@@ -139,6 +149,7 @@ def test_label_set_counts_by_hand(chunk_path):
             "videos": [1, 0, 1],  # a carries 3, b carries 20
             "videos_with_positive": [1, 0, 0],  # b's own 0.04 for class 20 is too low
             "positives": [2, 1, 1],
+            "score_sum": [float(np.float16(0.9)) + 0.5, np.float16(0.6), np.float16(0.8)],
             "segments": [3, 3, 3],
         }
     )
@@ -150,16 +161,51 @@ def test_label_set_does_not_depend_on_the_chunks(tmp_path, chunk_path):
     write(tmp_path / "b.h5", SCORES[2:], CARRIED[2:], ["b"], [0, 1])
     quantile = {"share": 0.5, "other_share": 0.2}
     for rule, options in [("fixed", {"delta": 0.4}), ("class_quantile", quantile)]:
-        whole = label_set([chunk_path], "video_prior", rule, options)
-        parts = label_set([tmp_path / "a.h5", tmp_path / "b.h5"], "video_prior", rule, options)
+        whole = label_set([chunk_path], "video_prior", rule, options, None)
+        parts = label_set(
+            [tmp_path / "a.h5", tmp_path / "b.h5"], "video_prior", rule, options, None
+        )
         pd.testing.assert_frame_equal(whole, parts)
 
 
 def test_starved_classes_are_warned_of(chunk_path, caplog):
-    label_set([chunk_path], "video_prior", "fixed", {"delta": 0.4})
+    label_set([chunk_path], "video_prior", "fixed", {"delta": 0.4}, None)
     assert "1 of 2 classes that videos carry have no positive segment: 20" in caplog.text
 
 
 def test_an_e_step_without_any_positive_stops_and_names_delta_and_the_highest_score(chunk_path):
     with pytest.raises(InputError, match=r"'delta': 0\.95.*highest score is 0\.900"):
-        label_set([chunk_path], "video_prior", "fixed", {"delta": 0.95})
+        label_set([chunk_path], "video_prior", "fixed", {"delta": 0.95}, None)
+
+
+def entries_of(chunk_path, reading, video="a"):
+    """{(segment, column): (value, weight)}."""
+    found = labels.PseudoLabels([chunk_path], [video], reading, np.zeros(3)).entries(np.array([0]))
+    places = zip(found.segment.tolist(), found.column.tolist(), strict=True)
+    return dict(zip(places, zip(found.value, found.weight, strict=True), strict=True))
+
+
+def test_soft_labels_are_the_teachers_scores_where_the_estimator_keeps_them(chunk_path):
+    found = entries_of(chunk_path, reading("label_corrected", 0.4, soft=True))
+    expected = {(0, 0): 0.9, (0, 1): 0.6, (1, 2): 0.8}
+    assert {place: value for place, (value, _) in found.items()} == pytest.approx(
+        expected, rel=1e-3
+    )
+
+
+def test_where_teachers_disagree_a_label_counts_less_kept_or_not(tmp_path):
+    write(tmp_path / "x.h5", SCORES, CARRIED, ["a", "b"], [0, 2, 3], spread=SPREAD)
+    found = entries_of(tmp_path / "x.h5", reading("label_corrected", 0.4, agreement=True))
+    assert found == {(0, 0): (1, 0.75), (0, 1): (1, 0.5), (1, 0): (0, 0.0), (1, 2): (1, 1.0)}
+
+
+def test_calibrated_scores_are_thresholded_and_nothing_is_estimated_again(chunk_path):
+    """An offset of log 9 takes odds of 1 / 4 (0.2) to 9 / 4, a score of 9 / 13."""
+    calibration = Calibration(1.0, 0.0, {3: float(np.log(9))})
+    taken = reading("video_prior", 0.6, calibration=calibration, soft=True)
+    found = entries_of(chunk_path, taken)
+    assert found[(1, 0)][0] == pytest.approx(9 / 13, rel=1e-3)
+    table = label_set([chunk_path], "video_prior", "fixed", {"delta": 0.6}, calibration)
+    assert table["positives"].tolist() == [2, 0, 0]
+    expected = 9 / 13 + 81 / 82  # 0.9 has odds of 9, then 81
+    assert table["score_sum"][0] == pytest.approx(expected, rel=1e-3)

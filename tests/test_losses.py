@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from segment_em.losses import POOLINGS, segment_loss, video_loss
+from segment_em.losses import OUTPUTS, POOLINGS, segment_loss, video_loss
 
-every_pooling = pytest.mark.parametrize("pooling", sorted(POOLINGS))
+# Those of a logit for each class; what learns more beside it is tested further down.
+every_pooling = pytest.mark.parametrize("pooling", sorted(set(POOLINGS) - set(OUTPUTS)))
 
 LENGTHS = (3, 1, 5)  # segments a clip
 
 
-def example(seed=0, scale=2.0):
-    """Return logits [3, 5, 2] in float64, the segment mask and video labels."""
+def example(seed=0, scale=2.0, outputs=1):
+    """Return logits [3, 5, 2 * outputs] in float64, the segment mask and video labels."""
     generator = torch.Generator().manual_seed(seed)
-    logits = scale * torch.randn(3, 5, 2, generator=generator, dtype=torch.float64)
+    logits = scale * torch.randn(3, 5, 2 * outputs, generator=generator, dtype=torch.float64)
     mask = torch.arange(5) < torch.tensor(LENGTHS).unsqueeze(1)
     return logits, mask, torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
 
@@ -222,3 +223,49 @@ def test_losses_of_bfloat16_logits_are_float32(pooling):
     logits = logits.bfloat16()
     assert video_loss(logits, mask, targets, pooling).dtype == torch.float32
     assert segment_loss(logits, torch.zeros(3, 5, 2), mask.unsqueeze(2)).dtype == torch.float32
+
+
+def attended_by_definition(logits, lengths, targets):
+    """Reference: softmax over the segments and weighted mean, one clip and class at a time."""
+    losses = []
+    for clip, length in enumerate(lengths):
+        for column in (0, 1):
+            weights = [math.exp(x) for x in logits[clip, :length, 2 + column].tolist()]
+            scores = [1 / (1 + math.exp(-x)) for x in logits[clip, :length, column].tolist()]
+            p = sum(w * q for w, q in zip(weights, scores, strict=True)) / sum(weights)
+            y = targets[clip, column].item()
+            losses.append(-(y * math.log(p) + (1 - y) * math.log(1 - p)))
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("scale", [0.1, 2.0, 8.0])
+def test_attention_pooling_equals_its_definition(scale):
+    logits, mask, targets = example(scale=scale, outputs=2)
+    found = video_loss(logits, mask, targets, "attention").item()
+    assert found == pytest.approx(attended_by_definition(logits, LENGTHS, targets), rel=1e-9)
+
+
+def test_attention_that_has_learnt_nothing_is_mean_pooling():
+    logits, mask, targets = example()
+    attended = torch.cat([logits, torch.zeros_like(logits)], dim=2)
+    found = video_loss(attended, mask, targets, "attention").item()
+    assert found == pytest.approx(video_loss(logits, mask, targets, "mean").item())
+
+
+def test_attention_pooling_ignores_padding_and_clips_without_segments():
+    logits, mask, targets = example(outputs=2)
+    mask[1] = False
+    logits[~mask] = 50.0
+    logits.requires_grad_()
+    loss = video_loss(logits, mask, targets, "attention")
+    loss.backward()
+    assert (logits.grad[~mask] == 0).all()
+    kept = [0, 2]
+    expected = attended_by_definition(logits[kept], (3, 5), targets[kept])
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_attention_pooling_has_the_gradient_of_finite_differences():
+    logits, mask, targets = example(outputs=2)
+    logits.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: video_loss(x, mask, targets, "attention"), logits)

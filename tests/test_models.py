@@ -13,6 +13,7 @@ from torch import nn
 from segment_em import models
 from segment_em.errors import InputError
 from segment_em.models import bigru, nextvlad
+from segment_em.models._segments import with_context
 
 FEATURES = {"rgb": 8, "audio": 4}
 PAPER_FEATURES = {"rgb": 1024, "audio": 128}
@@ -22,7 +23,7 @@ LENGTHS = (13, 20, 1, 4)  # partial last segments, a full clip, a single frame
 
 # Options small enough for loops: an architecture without an entry here fails its tests.
 SMALL = {
-    "logistic": {},
+    "logistic": {"context": 0},
     "nextvlad": {
         "expansion": 2.0,
         "groups": 2,
@@ -31,6 +32,7 @@ SMALL = {
         "gating_reduction": 4,
         "dropout": 0.5,
         "batch_norm_decay": 0.9,
+        "context": 0,
     },
     "bigru": {"layers": 2, "hidden": 12, "dropout": 0.5},
     "transformer": {
@@ -501,6 +503,7 @@ PAPER_NEXTVLAD = {
     "gating_reduction": 8,
     "dropout": 0.5,
     "batch_norm_decay": 0.999,
+    "context": 0,
 }
 PAPER_BIGRU = {"fusion": "early", "layers": 2, "hidden": 1024, "dropout": 0.0}
 PAPER_TRANSFORMER = {
@@ -536,7 +539,7 @@ def gru_size(inputs, units):
 @pytest.mark.parametrize(
     ("architecture", "options", "stated", "counted"),
     [
-        ("logistic", {"fusion": "early"}, 1_153_000, dense(1152, 1000)),
+        ("logistic", {"fusion": "early", "context": 0}, 1_153_000, dense(1152, 1000)),
         (
             "nextvlad",
             PAPER_NEXTVLAD,
@@ -602,3 +605,31 @@ def test_options_that_do_not_fit_are_refused_by_name(architecture, changes, mess
     options = {"fusion": "late", **SMALL[architecture], **changes}
     with pytest.raises(InputError, match=message):
         models.build(architecture, FEATURES, CLASSES, SEGMENT_FRAMES, options)
+
+
+@pytest.mark.parametrize("context", [0, 1, 2])
+def test_context_is_the_mean_of_the_real_neighbours_on_either_side(context):
+    """Reference: a loop over segments, of which the last two of the second clip are padding."""
+    segments = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    real = torch.arange(5) < torch.tensor([[5], [3]])
+    found = with_context(segments, real, context)
+    for clip, count in ((0, 5), (1, 3)):
+        for s in range(count):
+            expected = [segments[clip, s]]
+            if context:
+                near = [n for n in range(s - context, s + context + 1) if n != s and 0 <= n < count]
+                expected.append(segments[clip, near].mean(dim=0))
+            torch.testing.assert_close(found[clip, s], torch.cat(expected))
+
+
+@pytest.mark.parametrize("architecture", ["logistic", "nextvlad"])
+def test_with_a_context_of_one_a_score_depends_on_the_next_segment_and_no_further(architecture):
+    model = small_model(architecture, "late", context=1)
+    features = {name: torch.randn(1, 20, width).double() for name, width in FEATURES.items()}
+    changed = {name: values.clone() for name, values in features.items()}
+    for values in changed.values():
+        values[:, 10:15] += 1.0  # the third segment of four
+    mask = torch.ones(1, 20, dtype=torch.bool)
+    with torch.no_grad():
+        moved = (model(features, mask) - model(changed, mask)).abs().amax(dim=2)[0] > 1e-6
+    assert moved.tolist() == [False, True, True, True]

@@ -24,6 +24,7 @@ CLASS_IDS = [3, 8, 20]
 NAMES = {3: "Guitar", 20: "Rock, Paper"}
 MAX_FRAMES, THRESHOLD = 25, 0.5
 JOB = Job(config={}, inputs=[], threads=1, workers=0, gpus=0)
+PLAIN = {"join": "mean", "video_filter": 0.0, "shifts": [0]}
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def run_folder(tmp_path):
         save_weights(path, specification.build(), specification, {}, "cpu")
         members.append({"weights": f"../em/{seed}.safetensors", "weight": weight})
     (folder / "ensemble").mkdir()
-    (folder / "ensemble/members.json").write_text(json.dumps({"members": members}))
+    (folder / "ensemble/members.json").write_text(json.dumps({"members": members} | PLAIN))
     inference = {"max_frames": MAX_FRAMES, "segment_frames": 5, "precision": "float32"}
     description = ensemble.Description(inference, THRESHOLD, NAMES)
     ensemble.describe(folder / "ensemble/members.json", description, folder / "ensemble.json", {})
@@ -203,7 +204,7 @@ def test_neither_a_result_nor_its_provenance_is_written_over(run_folder, records
         new_videos.localise(run_folder / "ensemble.json", patterns, None, folder / name, 4, JOB)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}', '{"format": 1}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}', '{"format": 2}'])
 def test_what_is_no_description_of_an_ensemble_is_refused(run_folder, records, text):
     folder, _ = records
     (run_folder / "ensemble.json").write_text(text)

@@ -120,6 +120,7 @@ def pretraining(index_path, out, gpus, *more, **changes):
         "learning_rate": 0.01,
         "batch": 5,
         "epochs": 3,
+        "average_epochs": 0,
         "decay": "linear",
         "clip_norm": 1.0,
         "precision": "float32",

@@ -1,53 +1,134 @@
-"""Selection of F: the best on validation, F so far in the running, near-ties named."""
+"""Selection of F and of the teacher: the best on validation, so far in the running, ties named."""
 
 import json
 
+import numpy as np
 import pytest
+from small_candidates import model
 
-from segment_em import selection
+from segment_em import ensemble, ratings_table, selection
+from segment_em.candidates import Bootstrap, candidates_of, difference
+from segment_em.errors import InputError
 
-
-def model(folder, name, validation_map, sd=0.02):
-    run = folder / name
-    run.mkdir(parents=True)
-    results = {
-        stage: {"scorer": str(run / f"{stage}.safetensors"), "map": value, "map_sd": sd}
-        for stage, value in [("pretrained", validation_map - 0.1), ("finetuned", validation_map)]
-    }
-    (run / "validation.json").write_text(json.dumps({"results": results}))
-    for stage in results:
-        (run / f"{stage}.safetensors").write_bytes(f"{name} {stage}".encode())
-    return run / "validation.json"
+BOOTSTRAP = Bootstrap(replicates=200, seed=0)
 
 
-def select(folder, paths, previous=(), stages=("finetuned",), out="selected.json"):
-    selection.select(paths, stages, previous, folder / out, {})
+def mean_of(folder, validation_map, members):
+    """ensemble.json and what validation says of it."""
+    path = model(folder, "ensemble", validation_map, stages=("ensemble",))
+    joined = ensemble.Ensemble(members, "geometric", 0.5, (0, 2))
+    (folder / "ensemble.json").write_text(json.dumps(joined.described(folder)))
+    return [folder / "ensemble.json", path, path.with_suffix(".ratings.csv")]
+
+
+def select(folder, paths, mean=(), previous=(), stages=("finetuned",), out="selected.json"):
+    selection.select(paths, stages, mean, previous, BOOTSTRAP, folder / out, {})
     return json.loads((folder / out).read_text())
+
+
+def selected_before(folder, **arguments):
+    select(folder, out="first.json", **arguments)
+    return [folder / f"first.{ending}" for ending in ("json", "safetensors", "ratings.csv")]
 
 
 def test_the_best_on_validation_is_selected_and_its_weights_copied(tmp_path):
     paths = [model(tmp_path, "a", 0.70), model(tmp_path, "b", 0.80), model(tmp_path, "c", 0.75)]
     report = select(tmp_path, paths)
     assert report["selected"]["weights"].endswith("b/finetuned.safetensors")
-    assert (tmp_path / "selected.safetensors").read_bytes() == b"b finetuned"
+    assert (tmp_path / "selected.safetensors").read_text() == "b finetuned.safetensors"
     assert [row["validation_map"] for row in report["among"]] == [0.70, 0.80, 0.75]
+    assert [row["difference"] for row in report["among"]] == pytest.approx([-0.1, 0.0, -0.05])
 
 
 def test_f_so_far_stays_when_nothing_is_better(tmp_path):
-    select(tmp_path, [model(tmp_path, "a", 0.80)], out="first.json")
-    previous = [tmp_path / "first.json", tmp_path / "first.safetensors"]
-    report = select(tmp_path, [model(tmp_path, "b", 0.80)], previous=previous)
+    before = selected_before(tmp_path, paths=[model(tmp_path, "a", 0.80)])
+    report = select(tmp_path, [model(tmp_path, "b", 0.80)], previous=before)
     assert report["selected"]["weights"].endswith("a/finetuned.safetensors")
-    assert (tmp_path / "selected.safetensors").read_bytes() == b"a finetuned"
-
-
-def test_those_within_one_standard_deviation_are_named_as_near_ties(tmp_path):
-    paths = [model(tmp_path, "a", 0.79), model(tmp_path, "b", 0.80), model(tmp_path, "c", 0.77)]
-    ties = select(tmp_path, paths)["near_ties"]
-    assert [path.split("/")[-2] for path in ties] == ["a"]
+    assert (tmp_path / "selected.safetensors").read_text() == "a finetuned.safetensors"
 
 
 @pytest.mark.parametrize("stage", ["pretrained", "finetuned"])
 def test_the_stage_that_may_be_selected_is_a_setting(tmp_path, stage):
     report = select(tmp_path, [model(tmp_path, "a", 0.7)], stages=[stage])
     assert report["selected"]["stage"] == stage
+
+
+def test_a_difference_has_the_standard_error_of_the_paired_bootstrap(tmp_path):
+    """Reference: AP of both in plain Python over videos drawn again, the same for both."""
+    ranks = {"a": [0, 1, 2, 3, 4, 5, 6, 7], "b": [3, 0, 2, 1, 4, 5, 7, 6]}
+    a, b = (
+        candidates_of(model(tmp_path, name, 0.7, ranks=ranks[name]), ["finetuned"])[0]
+        for name in ranks
+    )
+    random = np.random.default_rng(BOOTSTRAP.seed)
+    found = []
+    for _ in range(BOOTSTRAP.replicates):
+        counts = np.bincount(random.integers(8, size=8), minlength=8)
+        if counts[::2].sum():
+            one, other = (average_precision(ranks[name], counts) for name in "ab")
+            found.append(one - other)
+    assert difference(a, b, BOOTSTRAP)[1] == pytest.approx(np.std(found, ddof=1))
+
+
+def average_precision(ranks, counts):
+    """Copies of a video stand at one rank: the precision there counts all of them."""
+    seen = hits = total = 0
+    for video in np.argsort(ranks):
+        seen += counts[video]
+        if video % 2 == 0 and counts[video]:
+            hits += counts[video]
+            total += counts[video] * hits / seen
+    return total / counts[::2].sum()
+
+
+def test_those_within_one_standard_error_of_the_difference_are_near_ties(tmp_path):
+    """a ranks as the best does, so that .001 below is no tie; b ranks otherwise."""
+    other = [7, 6, 5, 4, 3, 2, 1, 0]
+    paths = [
+        model(tmp_path, "a", 0.799),
+        model(tmp_path, "b", 0.79, ranks=other),
+        model(tmp_path, "best", 0.80),
+    ]
+    ties = select(tmp_path, paths)["near_ties"]
+    assert [path.split("/")[-2] for path in ties] == ["b"]
+
+
+def test_candidates_with_other_ratings_are_refused(tmp_path):
+    a, b = (candidates_of(model(tmp_path, n, 0.7), ["finetuned"])[0] for n in "ab")
+    a.ratings.starts[0] = 5
+    with pytest.raises(InputError, match="were validated on other ratings"):
+        difference(a, b, BOOTSTRAP)
+
+
+def test_f_alone_teaches_where_no_mean_may(tmp_path):
+    select(tmp_path, [model(tmp_path, "a", 0.7)])
+    teacher = ensemble.read(tmp_path / "selected.json")
+    assert teacher == ensemble.Ensemble.of_one(tmp_path / "selected.safetensors")
+
+
+@pytest.mark.parametrize(("of_mean", "teaches"), [(0.75, "mean"), (0.7, "F"), (0.6, "F")])
+def test_the_mean_of_the_members_teaches_if_it_is_better_than_f(tmp_path, of_mean, teaches):
+    members = ((tmp_path / "a/finetuned.safetensors", 0.75), (tmp_path / "elsewhere", 0.25))
+    mean = mean_of(tmp_path, of_mean, members)
+    report = select(tmp_path, [model(tmp_path, "a", 0.7)], mean=mean)
+    found = ensemble.read(tmp_path / "selected.json")
+    if teaches == "mean":
+        assert found == ensemble.Ensemble(members, "geometric", 0.5, (0, 2))
+        assert report["teacher"]["validation_map"] == of_mean
+    else:
+        assert found == ensemble.Ensemble.of_one(tmp_path / "selected.safetensors")
+    assert report["selected"]["weights"].endswith("a/finetuned.safetensors")
+
+
+def test_a_mean_that_taught_before_stays_in_the_running(tmp_path):
+    members = ((tmp_path / "one/a/finetuned.safetensors", 1.0),)
+    mean = mean_of(tmp_path / "one", 0.9, members)
+    paths = [model(tmp_path / "one", "a", 0.7)]
+    before = selected_before(tmp_path / "one", paths=paths, mean=mean)
+    (tmp_path / "two").mkdir()
+    report = select(tmp_path / "two", [model(tmp_path / "two", "b", 0.8)], previous=before)
+    assert report["selected"]["weights"].endswith("b/finetuned.safetensors")
+    assert report["teacher"]["stage"] == "ensemble"
+    assert ensemble.read(tmp_path / "two/selected.json").members == members
+    table = ratings_table.read(tmp_path / "two/selected.ratings.csv")
+    assert set(table.ranks) == {"selected", "teacher"}

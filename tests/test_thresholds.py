@@ -5,6 +5,7 @@ import pytest
 
 from segment_em import thresholds
 from segment_em.thresholds.class_quantile import thresholds as class_quantile
+from segment_em.thresholds.fixed_or_share import thresholds as fixed_or_share
 
 
 def histogram(scores_by_class):
@@ -54,3 +55,12 @@ def test_class_quantile_never_starves_a_class_that_a_video_carries():
 
 def test_class_quantile_gives_a_class_without_videos_no_positives():
     assert class_quantile(histogram([[]]), share=0.5, other_share=0.1).tolist() == [[1.0, 1.0]]
+
+
+def test_delta_joined_with_a_share_starves_no_class_and_takes_all_above_delta():
+    sure, poor = np.arange(1, 101) / 128, np.arange(1, 101) / 1024
+    limits = fixed_or_share(histogram([sure, poor, []]), delta=0.5, share=0.1)
+    assert (sure > limits[0, 1]).sum() == (sure > 0.5).sum() == 36
+    assert (poor > limits[1, 1]).sum() == 10
+    assert limits[:, 0].tolist() == [0.5] * 3
+    assert limits[2, 1] == 0.5

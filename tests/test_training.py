@@ -1,6 +1,7 @@
 """The training loop: it learns, repeats itself to the bit, and stops where it goes wrong."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from segment_em import training
 from segment_em.dataset import Clips
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
+from segment_em.models import narrow, widen
 from segment_em.stages import dequantiser
 from segment_em.targets import Ratings, VideoLabels
 from segment_em.training_state import StateFile
@@ -20,6 +22,7 @@ from segment_em.training_state import StateFile
 CLASS_IDS = np.array([3, 8, 20])
 PLAN = training.Plan(
     epochs=3,
+    average_epochs=0,
     videos=2,
     learning_rate=0.05,
     decay="linear",
@@ -169,7 +172,7 @@ def test_a_compiled_model_trains_to_the_same_weights_up_to_rounding(small_index,
 def test_the_rated_objective_is_the_mean_over_what_is_rated(small_index):
     """Reference: eq. 17 as a loop over the ratings of video a, from small_records."""
     clips = Clips(FrameReader(small_index, 25), 5, None, False)
-    source = Ratings(small_index, CLASS_IDS, clips.segment_counts(), 5)
+    source = Ratings(small_index, CLASS_IDS, clips.segment_counts(), 5, False)
     batch = Clips(FrameReader(small_index, 25), 5, source, False)[np.array([0])]
     logits = torch.linspace(-2, 2, 9).reshape(1, 3, 3)
     rated = [(0, 0, 1.0), (1, 1, 0.0), (2, 2, 1.0)]
@@ -177,13 +180,13 @@ def test_the_rated_objective_is_the_mean_over_what_is_rated(small_index):
         functional.binary_cross_entropy_with_logits(logits[0, s, c], torch.tensor(y))
         for s, c, y in rated
     )
-    assert float(training.rated_objective()(logits, batch)) == pytest.approx(float(expected / 3))
+    assert float(training.rated_objective(0.0)(logits, batch)) == pytest.approx(float(expected / 3))
 
 
 def test_the_estimated_objective_counts_every_real_segment_and_class(small_index):
     """Reference: section 5.4: no label is missing, so unlisted ones are negative."""
     clips = Clips(FrameReader(small_index, 25), 5, None, False)
-    source = Ratings(small_index, CLASS_IDS, clips.segment_counts(), 5)
+    source = Ratings(small_index, CLASS_IDS, clips.segment_counts(), 5, False)
     batch = Clips(FrameReader(small_index, 25), 5, source, False)[np.array([0, 1])]
     logits = torch.linspace(-2, 2, 18).reshape(2, 3, 3)
     positive = {(0, 0, 0), (0, 2, 2), (1, 0, 2)}
@@ -200,6 +203,71 @@ def test_the_estimated_objective_counts_every_real_segment_and_class(small_index
 
 def test_videos_without_rated_segments_leave_the_loss_at_zero(small_index):
     clips = Clips(FrameReader(small_index, 25), 5, None, False)
-    source = Ratings(small_index, CLASS_IDS, clips.segment_counts(), 5)
+    source = Ratings(small_index, CLASS_IDS, clips.segment_counts(), 5, False)
     batch = Clips(FrameReader(small_index, 25), 5, source, False)[np.array([3])]
-    assert float(training.rated_objective()(torch.ones(1, 1, 3), batch)) == 0.0
+    assert float(training.rated_objective(0.0)(torch.ones(1, 1, 3), batch)) == 0.0
+
+
+def test_unrated_classes_outside_the_videos_labels_are_weak_negatives(small_index):
+    """Reference: a loop over video a's rated segments; it carries 3 and 8."""
+    clips = Clips(FrameReader(small_index, 25), 5, None, False)
+    source = Ratings(small_index, CLASS_IDS, clips.segment_counts(), 5, True)
+    batch = Clips(FrameReader(small_index, 25), 5, source, False)[np.array([0])]
+    logits = torch.linspace(-2, 2, 9).reshape(1, 3, 3)
+    rated = {(0, 0): 1.0, (1, 1): 0.0, (2, 2): 1.0}
+    total = weights = 0.0
+    for segment in range(3):
+        for column in range(3):
+            weight = 1.0 if (segment, column) in rated else 0.25 * (CLASS_IDS[column] == 20)
+            target = torch.tensor(rated.get((segment, column), 0.0))
+            logit = logits[0, segment, column]
+            total += weight * functional.binary_cross_entropy_with_logits(logit, target)
+            weights += weight
+    found = training.rated_objective(0.25)(logits, batch)
+    assert float(found) == pytest.approx(float(total / weights))
+
+
+def test_listed_labels_count_their_weight_and_others_one(small_index):
+    """Reference: a loop, two segments of three classes with the label of weight 1/4."""
+    batch = Clips(FrameReader(small_index, 25), 5, None, False)[np.array([1])]
+    label = [torch.tensor([0]), torch.tensor([1]), torch.tensor([2])]
+    batch = replace(batch, labels=(*label, torch.tensor([0.5]), torch.tensor([0.25])))
+    logits = torch.linspace(-2, 2, 6).reshape(1, 2, 3)
+    total = sum(functional.softplus(logits.flatten()[:5]))
+    total += 0.25 * functional.binary_cross_entropy_with_logits(logits[0, 1, 2], torch.tensor(0.5))
+    found = training.estimated_objective(5)(logits, batch)
+    assert float(found) == pytest.approx(float(total / 5.25))
+
+
+@pytest.mark.parametrize("architecture", SMALL)
+def test_the_mean_weights_are_those_of_the_ends_of_the_last_epochs(
+    small_index, state, architecture
+):
+    """Reference: the weights after two and after three epochs of a constant rate, averaged."""
+    plan = with_(PLAN, decay="constant", learning_rate=0.01)
+    ends = []
+    for epochs in (2, 3):
+        model = small_model(architecture)
+        ends.append(run(small_index, state, with_(plan, epochs=epochs), model)[0].state_dict())
+    averaged, _ = run(small_index, state, with_(plan, average_epochs=2), small_model(architecture))
+    for name, found in averaged.state_dict().items():
+        if found.is_floating_point():
+            expected = (ends[0][name] + ends[1][name]) / 2
+            torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_attention_learns_beside_the_scores_and_leaves_their_classifier_alone(small_index, state):
+    model = small_model("logistic")
+    before = model.classifier.weight.detach().clone()
+    widen(model, 2)
+    torch.testing.assert_close(model.classifier.weight[:3], before)
+    assert not model.classifier.weight[3:].any()
+    clips = Clips(FrameReader(small_index, 25), 5, VideoLabels(small_index, CLASS_IDS), False)
+    objective = training.video_objective(5, 3, "attention")
+    rows, cpu = np.array([0, 1, 3, 4]), torch.device("cpu")
+    training.train(model, clips, rows, objective, dequantiser(small_index), PLAN, cpu, state)
+    assert model.classifier.weight[3:].any()
+    wide = model.classifier.weight.detach().clone()
+    narrow(model, 3)
+    assert torch.equal(model.classifier.weight, wide[:3])
+    assert model.classifier.out_features == 3

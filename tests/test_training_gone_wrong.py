@@ -22,13 +22,14 @@ VIDEOS, FRAMES, WIDTH = 12, 25, 4
 BAD = "video2"  # not in the first batch
 SETTINGS = {
     "architecture": "logistic",
-    "options": {"fusion": "early"},
+    "options": {"fusion": "early", "context": 0},
     "features": [["clip", WIDTH]],
     "max_frames": FRAMES,
     "segment_frames": 5,
     "learning_rate": 0.01,
     "batch": 10,  # two videos
     "epochs": 4,
+    "average_epochs": 0,
     "decay": "constant",
     "clip_norm": 1.0,
     "precision": "float32",

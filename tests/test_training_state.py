@@ -32,6 +32,7 @@ ROWS = np.array([0, 1, 3, 4])
 STEPS_AN_EPOCH, EPOCHS = 4, 3
 PLAN = training.Plan(
     epochs=EPOCHS,
+    average_epochs=2,
     videos=1,
     learning_rate=0.05,
     decay="linear",
@@ -181,6 +182,7 @@ SETTINGS = {
     "learning_rate": 0.01,
     "batch": 2,
     "epochs": 60,
+    "average_epochs": 0,
     "decay": "linear",
     "clip_norm": 1.0,
     "precision": "float32",

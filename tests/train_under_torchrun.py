@@ -30,6 +30,7 @@ CLASS_IDS = np.array([3, 8, 20])
 ROWS = np.arange(11)
 PLAN = training.Plan(
     epochs=3,
+    average_epochs=1,
     videos=5,
     learning_rate=0.01,
     decay="linear",
@@ -43,9 +44,9 @@ PLAN = training.Plan(
 
 def objectives(index):
     counts = Clips(FrameReader(index, 25), 5, None, False).segment_counts()
-    ratings = Ratings(index, CLASS_IDS, counts, 5)
+    ratings = Ratings(index, CLASS_IDS, counts, 5, False)
     yield "video", training.video_objective(5, 3, "mean"), VideoLabels(index, CLASS_IDS)
-    yield "rated", training.rated_objective(), ratings
+    yield "rated", training.rated_objective(0.0), ratings
     yield "estimated", training.estimated_objective(5), ratings
 
 

@@ -21,7 +21,7 @@ def main() -> None:
     measure = evaluation.Measure(**config.pop("measure"))
     fraction = config.pop("validation_fraction", None)
     files = [file for path in scorers.values() for file in ensemble.files_of(path)]
-    job = command_line.job(args, inputs=[*args.index, *files])
+    job = command_line.job(args, inputs=[*args.index, *files, *args.weights])
     settings = scoring.Inference(**config, videos=args.videos)
     evaluation.evaluate_models(
         scorers, args.index, fraction, args.out, args.ratings, settings, measure, job

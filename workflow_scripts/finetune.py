@@ -9,10 +9,10 @@ def main() -> None:
     parser.add_argument("--weights", required=True, help="the pretrained model")
     args = parser.parse_args()
     config = dict(args.config)
-    fraction = config.pop("validation_fraction")
+    fraction, negatives = (config.pop(k) for k in ("validation_fraction", "unrated_negatives"))
     job = command_line.training_job(args, inputs=[*args.index, args.weights])
     settings = stages.Training(**config)
-    stages.finetune(settings, fraction, args.weights, args.index, args.out, job)
+    stages.finetune(settings, fraction, negatives, args.weights, args.index, args.out, job)
 
 
 if __name__ == "__main__":

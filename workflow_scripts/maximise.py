@@ -8,13 +8,23 @@ def main() -> None:
     parser.add_argument("--index", nargs="+", required=True, help="index chunks of the train split")
     parser.add_argument("--pseudo-labels", nargs="+", required=True, help="the E-step's chunks")
     parser.add_argument("--label-set", required=True, help="thresholds and positives by class")
+    parser.add_argument("--calibration", help="calibration.json, if the label set has one")
     args = parser.parse_args()
     config = dict(args.config)
-    estimation = config.pop("estimation")
-    job = command_line.training_job(args, inputs=[*args.index, *args.pseudo_labels, args.label_set])
+    taken = stages.Labels(*(config.pop(key) for key in ("estimation", "labels", "agreement")))
+    calibration = [args.calibration] if args.calibration else []
+    inputs = [*args.index, *args.pseudo_labels, args.label_set, *calibration]
+    job = command_line.training_job(args, inputs)
     settings = stages.Training(**config)
     stages.maximise(
-        settings, estimation, args.index, args.pseudo_labels, args.label_set, args.out, job
+        settings,
+        taken,
+        args.index,
+        args.pseudo_labels,
+        args.label_set,
+        args.calibration,
+        args.out,
+        job,
     )
 
 

@@ -1,6 +1,6 @@
 """Algorithm 1, line 10: keep the model that does best on the validation ratings."""
 
-from segment_em import command_line, provenance, selection
+from segment_em import candidates, command_line, provenance, ratings_table, selection
 
 
 def main() -> None:
@@ -8,15 +8,32 @@ def main() -> None:
     parser.add_argument("--validation", nargs="+", required=True, help="validation.json of each")
     parser.add_argument("--weights", nargs="+", required=True, help="what they may be chosen from")
     parser.add_argument(
+        "--ensemble",
+        nargs="*",
+        default=[],
+        help="ensemble.json of the members, its validation.json and ratings, if the mean may teach",
+    )
+    parser.add_argument(
         "--previous",
         nargs="*",
         default=[],
-        help="selected.json and .safetensors of the iteration before, if that F may stay",
+        help="selected.json, .safetensors, .ratings.csv of the iteration before, if F may stay",
     )
-    parser.add_argument("--out", required=True, help="selected.json; the weights go beside it")
+    parser.add_argument("--out", required=True, help="selected.json; weights and ratings beside it")
     args = parser.parse_args()
-    stamp = provenance.stamp(args.config, [*args.validation, *args.weights, *args.previous])
-    selection.select(args.validation, args.config["stages"], args.previous, args.out, stamp)
+    config = dict(args.config)
+    ratings = map(ratings_table.beside, args.validation)
+    inputs = [*args.validation, *ratings, *args.weights, *args.ensemble, *args.previous]
+    bootstrap = candidates.Bootstrap(config["replicates"], config["seed"])
+    selection.select(
+        args.validation,
+        config["stages"],
+        args.ensemble,
+        args.previous,
+        bootstrap,
+        args.out,
+        provenance.stamp(config, inputs),
+    )
 
 
 if __name__ == "__main__":

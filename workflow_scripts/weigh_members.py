@@ -1,15 +1,26 @@
 """The members of an ensemble and how much each counts."""
 
-from segment_em import command_line, ensemble, provenance
+from segment_em import candidates, command_line, provenance, ratings_table, weighing
 
 
 def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--validation", nargs="+", required=True, help="validation.json of each")
+    parser.add_argument(
+        "--earlier",
+        nargs="*",
+        default=[],
+        help="validation.json of earlier iterations' members, if they may stand in",
+    )
     parser.add_argument("--out", required=True, help="members.json")
     args = parser.parse_args()
-    stamp = provenance.stamp(args.config, args.validation)
-    ensemble.weigh(args.validation, args.config["weights"], args.out, stamp)
+    config = dict(args.config)
+    bootstrap = candidates.Bootstrap(config.pop("replicates"), config.pop("seed"))
+    joining = weighing.Joining(**config)
+    validation = [*args.validation, *args.earlier]
+    inputs = [*validation, *map(ratings_table.beside, validation)]
+    stamp = provenance.stamp(args.config, inputs)
+    weighing.weigh(args.validation, args.earlier, joining, bootstrap, args.out, stamp)
 
 
 if __name__ == "__main__":

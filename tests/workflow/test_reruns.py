@@ -35,7 +35,9 @@ def weights(*runs):
 
 
 def scores(*runs):
-    return {f"{run}/{part}.json" for run in runs for part in ("validation", "test")}
+    endings = ("json", "ratings.csv")
+    parts = ("validation", "test")
+    return {f"{run}/{part}.{ending}" for run in runs for part in parts for ending in endings}
 
 
 def trained(*runs):
@@ -43,7 +45,8 @@ def trained(*runs):
 
 
 def selected(*iterations):
-    return {f"em/iteration-{i}/selected.safetensors" for i in iterations}
+    endings = ("safetensors", "ratings.csv")
+    return {f"em/iteration-{i}/selected.{ending}" for i in iterations for ending in endings}
 
 
 def estimated(i):
@@ -193,6 +196,12 @@ SETTINGS = {
     "threshold": (
         setting("em.threshold", {"share": 0.5}),
         label_sets(1) | ITERATION_1 | AFTER_F1,
+    ),
+    "calibration": (setting("em.calibration", "model"), label_sets(1) | ITERATION_1 | AFTER_F1),
+    "soft labels": (setting("em.labels", "soft"), ITERATION_1 | AFTER_F1),
+    "how the members are joined": (
+        setting("ensemble", {"join": "geometric"}),
+        ENSEMBLE | CONTROL_ENSEMBLE | TABLE,
     ),
     "floor of the scores": (setting("em.keep", {"floor": 0.1}), AFTER_F0),
     "learning rate of one model": (

@@ -82,6 +82,9 @@ def scoring_parser(description: str) -> argparse.ArgumentParser:
     """The arguments of a job that scores videos."""
     arguments = _computing(parser(description))
     arguments.add_argument("--videos", type=int, required=True, help="videos a batch, speed only")
+    arguments.add_argument(
+        "--weights", nargs="*", default=[], help="all that an ensemble may name: recorded as inputs"
+    )
     arguments.add_argument("--out", required=True, help="the result")
     return arguments
 

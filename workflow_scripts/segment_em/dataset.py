@@ -76,20 +76,26 @@ class Batch:
 
     def video_targets(self, classes: int) -> torch.Tensor:
         """float32 [B, C]: 1 where the video carries the class."""
-        clip, _, column, value = self._labels()
+        clip, _, column, value, _ = self._labels()
         targets_BC = torch.zeros(len(self.mask), classes, device=value.device)
         targets_BC[clip, column] = value
         return targets_BC
 
-    def segment_targets(self, segments: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """float32 [B, S, C] twice: the labels, and 1 where there is one."""
-        clip, segment, column, value = self._labels()
+    def segment_targets(
+        self, segments: int, classes: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """float32 [B, S, C] twice, and bool: the labels, their weights, and where there is one.
+
+        Both are 0 where there is none.
+        """
+        clip, segment, column, value, weight = self._labels()
         shape = (len(self.mask), segments, classes)
-        targets_BSC = torch.zeros(shape, device=value.device)
-        listed_BSC = torch.zeros(shape, device=value.device)
+        targets_BSC, weights_BSC = (torch.zeros(shape, device=value.device) for _ in range(2))
+        listed_BSC = torch.zeros(shape, dtype=torch.bool, device=value.device)
         targets_BSC[clip, segment, column] = value
-        listed_BSC[clip, segment, column] = 1.0
-        return targets_BSC, listed_BSC
+        weights_BSC[clip, segment, column] = weight
+        listed_BSC[clip, segment, column] = True
+        return targets_BSC, weights_BSC, listed_BSC
 
     def _labels(self) -> tuple[torch.Tensor, ...]:
         assert self.labels is not None, "this batch was made without labels"
@@ -154,7 +160,7 @@ class Clips:
             {name: torch.from_numpy(array) for name, array in shapes.items()},
             {name: torch.zeros(1, dtype=torch.int64) for name in shapes},
             torch.zeros(1, self.segment_frames, dtype=torch.bool),
-            (label, label, label, torch.zeros(0)),
+            (label, label, label, torch.zeros(0), torch.zeros(0)),
         )
 
     def __getitem__(self, rows: np.ndarray) -> Batch:

@@ -1,9 +1,9 @@
-"""Joining the scores of several models: who is a member, with which weight, and their mean.
+"""Joining the scores of several models: who is joined, how, and what they say together.
 
 members.json says who is joined and how; ensemble.json repeats it and adds all else that localising
 new videos needs, so that a change of what does not decide scores repeats no inference.
 
-N segments, C classes
+N segments, C classes, V videos
 """
 
 import json
@@ -18,53 +18,129 @@ import numpy as np
 from segment_em.errors import InputError
 from segment_em.files import replacing
 from segment_em.provenance import write_how
-from segment_em.selection import candidates_of
 
-FORMAT = 1  # of ensemble.json
-
-
-def equal_weights(maps: np.ndarray, sds: np.ndarray) -> np.ndarray:
-    """The paper's: each member counts the same."""
-    return np.full(len(maps), 1 / len(maps))
+# The odds of a score of 0 or 1 are not finite: nearer to them than this a score has no more to say.
+SMALLEST_SCORE = 1e-7
+FORMAT = 2  # of ensemble.json
 
 
-def validation_weights(maps: np.ndarray, sds: np.ndarray) -> np.ndarray:
-    """Weights that fall by a factor of e with each standard error below the best member.
+def mean(members: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """Average the members' probabilities.
 
-    maps, sds: float [members], validation mAP and its standard deviation; the standard error is
-    that of the difference to the best, the two taken as independent. Members that validation
-    cannot tell apart count about the same, far worse ones next to nothing. Returns float64
-    [members] that sum to 1.
+    members: at least one array [N, C] of scores in [0, 1], the same segments and classes in each.
+    weights: one for each, above 0 in sum. Returns float32 [N, C]. Raises InputError where the
+    members do not fit together.
     """
-    best = maps.argmax()
-    errors = np.maximum(np.hypot(sds, sds[best]), np.finfo(float).tiny)
-    weights = np.exp((maps - maps[best]) / errors)
-    return weights / weights.sum()
+    if len(members) == 1:
+        return members[0].astype(np.float32, copy=False)
+    return _weighted_mean(members, weights).astype(np.float32)
 
 
-RULES = {"equal": equal_weights, "validation": validation_weights}
+def geometric(members: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """Average the members' log-odds: the odds are the geometric mean of theirs. As `mean`."""
+    odds_NC = np.exp(_weighted_mean(list(map(_log_odds, members)), weights))
+    return (odds_NC / (1 + odds_NC)).astype(np.float32)
 
 
-def weigh(
-    validation_paths: Sequence[str | Path], rule: str, out: str | Path, stamp: Mapping[str, Any]
-) -> None:
-    """Write members.json: the fine-tuned members with their weights, paths relative to it.
+JOINS = {"mean": mean, "geometric": geometric}
 
-    validation_paths: the members' validation.json, which lie beside their weights.
+
+@dataclass(frozen=True)
+class Ensemble:
+    """All that decides what several models together say of a video.
+
+    members: (weights file, weight) of each. join: a name in JOINS. video_filter: see `filtered`.
+    shifts: frames by which the segments' grid is moved, 0 among them, see inference.py.
     """
-    members = [candidates_of(path, ["finetuned"])[0] for path in validation_paths]
-    maps, sds = (
-        np.array([member[key] for member in members])
-        for key in ("validation_map", "validation_map_sd")
-    )
-    weights = RULES[rule](maps, sds)
-    for member, weight in zip(members, weights, strict=True):
-        member["weights"] = os.path.relpath(member["weights"], Path(out).parent)
-        member["weight"] = float(weight)
-    with replacing(out) as temporary:
-        text = json.dumps({"rule": rule, "members": members, "stamp": dict(stamp)}, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
-    write_how(out, stamp)
+
+    members: tuple[tuple[Path, float], ...]
+    join: str
+    video_filter: float
+    shifts: tuple[int, ...]
+
+    @classmethod
+    def of_one(cls, weights: str | Path) -> "Ensemble":
+        """One model as it is."""
+        return cls(((Path(weights), 1.0),), "mean", 0.0, (0,))
+
+    def described(self, folder: Path) -> dict[str, Any]:
+        """What JSON in that folder tells of it: paths are relative to the folder."""
+        members = [
+            {"weights": os.path.relpath(path, folder), "weight": weight}
+            for path, weight in self.members
+        ]
+        return {
+            "join": self.join,
+            "video_filter": self.video_filter,
+            "shifts": list(self.shifts),
+            "members": members,
+        }
+
+    def scores(self, members: Sequence[np.ndarray], counts_V: np.ndarray) -> np.ndarray:
+        """float32 [N, C] in [0, 1] of whole videos.
+
+        members: [N, C] of each. counts_V: int64 [V], segments of each video, which add up to N.
+        """
+        joined_NC = JOINS[self.join](members, [weight for _, weight in self.members])
+        return filtered(joined_NC, counts_V, self.video_filter)
+
+    def spread(self, members: Sequence[np.ndarray]) -> np.ndarray:
+        """float32 [N, C] in [0, 0.5]: the members' weighted standard deviation; 0 of one."""
+        weights = [weight for _, weight in self.members]
+        mean_NC = _weighted_mean(members, weights)
+        squares = [np.square(scores_NC - mean_NC) for scores_NC in members]
+        return np.sqrt(_weighted_mean(squares, weights)).astype(np.float32)
+
+
+def read(path: str | Path) -> Ensemble:
+    """A members.json, ensemble.json or selected.json; of any other file just itself.
+
+    Raises InputError if the ensemble cannot be read.
+    """
+    path = Path(path)
+    if path.suffix != ".json":
+        return Ensemble.of_one(path)
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        members = tuple(
+            # Normal, since the stamp of a result names the file as the workflow does.
+            (Path(os.path.normpath(path.parent / member["weights"])), float(member["weight"]))
+            for member in told["members"]
+        )
+        shifts = tuple(map(int, told["shifts"]))
+        return Ensemble(members, told["join"], float(told["video_filter"]), shifts)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not an ensemble ({error!r}); make it again") from None
+
+
+def members_of(path: str | Path) -> list[tuple[Path, float]]:
+    """(weights file, weight) of each member of an ensemble.json; of any other file just itself."""
+    return list(read(path).members)
+
+
+def files_of(path: str | Path) -> list[Path]:
+    """An ensemble.json and the weights of its members; of any other file just itself."""
+    return list(dict.fromkeys([Path(path), *(file for file, _ in members_of(path))]))
+
+
+def filtered(scores_NC: np.ndarray, counts_V: np.ndarray, power: float) -> np.ndarray:
+    """Each score times that power of its video's: it counts less in a video without the class.
+
+    A video's score is the linear softmax of its segments' (losses.linear_softmax): the sum of the
+    squares over the sum, between their mean and their maximum. power: at least 0, which changes
+    nothing. Each video alone, so that it does not matter which are scored together.
+    """
+    if not power:
+        return scores_NC
+    filled_V = counts_V[counts_V > 0]
+    if not len(filled_V):
+        return scores_NC
+    first_V = np.concatenate([[0], filled_V.cumsum()[:-1]])
+    wide_NC = scores_NC.astype(np.float64)
+    sums_VC = np.add.reduceat(wide_NC, first_V, axis=0)
+    squares_VC = np.add.reduceat(np.square(wide_NC), first_V, axis=0)
+    video_VC = squares_VC / np.maximum(sums_VC, np.finfo(float).tiny)
+    return (wide_NC * np.repeat(video_VC**power, filled_V, axis=0)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -112,39 +188,7 @@ def description_of(path: str | Path) -> Description:
     )
 
 
-def files_of(path: str | Path) -> list[Path]:
-    """An ensemble.json and the weights of its members; of any other file just itself."""
-    return list(dict.fromkeys([Path(path), *(file for file, _ in members_of(path))]))
-
-
-def members_of(path: str | Path) -> list[tuple[Path, float]]:
-    """(weights file, weight) of each member of a .json; of any other file just itself.
-
-    Raises InputError if the ensemble cannot be read.
-    """
-    path = Path(path)
-    if path.suffix != ".json":
-        return [(path, 1.0)]
-    try:
-        members = json.loads(path.read_text(encoding="utf-8"))["members"]
-        return [
-            # Normal, since the stamp of a result names the file as the workflow does.
-            (Path(os.path.normpath(path.parent / member["weights"])), float(member["weight"]))
-            for member in members
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not an ensemble ({error!r}); make it again") from None
-
-
-def mean(members: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """Average the members' probabilities.
-
-    members: at least one array [N, C] of scores in [0, 1], the same segments and classes in each.
-    weights: one for each, above 0 in sum. Returns float32 [N, C]. Raises InputError where the
-    members do not fit together.
-    """
-    if len(members) == 1:
-        return members[0].astype(np.float32, copy=False)
+def _weighted_mean(members: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
     total_NC = np.zeros(members[0].shape)  # float64: the order of the members must not matter
     for number, (scores_NC, weight) in enumerate(zip(members, weights, strict=True)):
         if scores_NC.shape != total_NC.shape:
@@ -153,4 +197,9 @@ def mean(members: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
                 f"first one {total_NC.shape}: predict all members on the same index and class list"
             )
         total_NC += scores_NC * np.float64(weight)
-    return (total_NC / sum(weights)).astype(np.float32)
+    return total_NC / sum(weights)
+
+
+def _log_odds(scores_NC: np.ndarray) -> np.ndarray:
+    clipped_NC = scores_NC.astype(np.float64).clip(SMALLEST_SCORE, 1 - SMALLEST_SCORE)
+    return np.log(clipped_NC) - np.log1p(-clipped_NC)

@@ -11,43 +11,53 @@ import numpy as np
 import pandas as pd
 
 from segment_em import estimators, thresholds
+from segment_em.calibration import Calibration
 from segment_em.errors import InputError
 from segment_em.labels import Chunk, read_chunk
 
 log = logging.getLogger(__name__)
 
 
-def score_histogram(chunks: Iterable[Chunk], classes: int) -> np.ndarray:
+def score_histogram(
+    chunks: Iterable[Chunk], classes: int, calibration: Calibration | None
+) -> np.ndarray:
     """int64 [classes, thresholds.BINS]: scores of the segments of videos that carry the class."""
     histogram = np.zeros(classes * thresholds.BINS, dtype=np.int64)
     for chunk in chunks:
-        carried = np.asarray(chunk.scores.in_video_labels)
-        column = np.asarray(chunk.scores.indices)[carried].astype(np.int64)
-        bin_number = np.asarray(chunk.scores.scores)[carried].view(np.uint16)
-        flat = column * thresholds.BINS + bin_number
-        found, counts = np.unique(flat, return_counts=True)
-        histogram[found] += counts
+        found = chunk.judged(slice(None), calibration)
+        bin_number = found.scores[found.in_video_labels].view(np.uint16)
+        flat = found.column[found.in_video_labels] * thresholds.BINS + bin_number
+        bins, counts = np.unique(flat, return_counts=True)
+        histogram[bins] += counts
     return histogram.reshape(classes, thresholds.BINS)
 
 
 def label_set(
-    paths: Iterable[str | Path], estimation: str, rule: str, options: Mapping[str, float]
+    paths: Iterable[str | Path],
+    estimation: str,
+    rule: str,
+    options: Mapping[str, float],
+    calibration: Calibration | None,
 ) -> pd.DataFrame:
     """What one estimator under one threshold rule makes of the teacher's scores, a row a class.
 
     Columns: class; threshold_others and threshold (in videos that do not carry the class, and in
     those that do); videos (that carry it); videos_with_positive (of those that carry
-    it); positives (segments labelled); segments (of the corpus, the same in each row).
+    it); positives (segments labelled); score_sum (of the labelled segments' scores, calibrated if
+    there is a calibration); segments (of the corpus, the same in each row).
     Raises InputError if no segment of any class is positive: there would be nothing to learn.
     """
     chunks = [read_chunk(path) for path in paths]
     class_ids = chunks[0].class_ids
-    threshold_C2 = thresholds.apply(rule, score_histogram(chunks, len(class_ids)), dict(options))
+    histogram_CN = score_histogram(chunks, len(class_ids), calibration)
+    threshold_C2 = thresholds.apply(rule, histogram_CN, dict(options))
     keep = estimators.load(estimation)
-    counts = sum(_counts(chunk, keep, threshold_C2) for chunk in chunks)
+    counts = sum(_counts(chunk, keep, threshold_C2, calibration) for chunk in chunks)
     table = pd.DataFrame({"class": class_ids})
     table["threshold_others"], table["threshold"] = threshold_C2.T
-    table["videos"], table["videos_with_positive"], table["positives"] = counts
+    for name, count in zip(("videos", "videos_with_positive", "positives"), counts, strict=False):
+        table[name] = count.astype(np.int64)
+    table["score_sum"] = counts[3]
     table["segments"] = sum(len(chunk.scores.indptr) - 1 for chunk in chunks)
     if not table["positives"].any():
         best = max(float(np.max(chunk.scores.scores, initial=0)) for chunk in chunks)
@@ -60,13 +70,16 @@ def label_set(
     return table
 
 
-def _counts(chunk: Chunk, keep: estimators.Keep, threshold_C2: np.ndarray) -> np.ndarray:
-    """int64 [3, C]: videos that carry each class, those of them with a positive, positives."""
+def _counts(
+    chunk: Chunk, keep: estimators.Keep, threshold_C2: np.ndarray, calibration: Calibration | None
+) -> np.ndarray:
+    """float64 [4, C]: videos that carry each class, those of them with a positive, positives, and
+    the sum of the positives' scores. Sums of float16 are exact in float64, whatever the chunks.
+    """
     classes = len(threshold_C2)
-    column = np.asarray(chunk.scores.indices, dtype=np.int64)
-    carried = np.asarray(chunk.scores.in_video_labels)
-    scores = np.asarray(chunk.scores.scores, dtype=np.float32)
-    kept = keep(scores, threshold_C2[column, carried.astype(int)], carried)
+    found = chunk.judged(slice(None), calibration)
+    column, carried = found.column, found.in_video_labels
+    kept = found.kept(keep, threshold_C2)
     segment = np.repeat(np.arange(len(chunk.scores.indptr) - 1), np.diff(chunk.scores.indptr))
     video = np.searchsorted(chunk.video_indptr, segment, side="right") - 1
 
@@ -75,7 +88,8 @@ def _counts(chunk: Chunk, keep: estimators.Keep, threshold_C2: np.ndarray) -> np
         return np.bincount(pairs % classes, minlength=classes)
 
     positives = np.bincount(column[kept], minlength=classes)
-    return np.stack([videos(carried), videos(carried & kept), positives])
+    sums = np.bincount(column[kept], found.scores[kept].astype(np.float64), minlength=classes)
+    return np.stack([videos(carried), videos(carried & kept), positives, sums])
 
 
 def _report(table: pd.DataFrame, estimation: str) -> None:

@@ -13,17 +13,19 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from segment_em.calibration import Calibration
 from segment_em.errors import InputError
 from segment_em.estimators import Keep
 from segment_em.hdf5_writing import replacing_hdf5
 from segment_em.targets import Entries
 
 ENCODING_TYPE = "segment-em-pseudo-labels"
-ENCODING_VERSION = "1.0"
+ENCODING_VERSION = "1.1"
 ARRAYS = {
     "indptr": np.int64,
     "indices": np.int32,
     "scores": np.float16,
+    "spread": np.float16,
     "in_video_labels": np.bool_,
     "videos/indptr": np.int64,
     "classes": np.int64,
@@ -34,21 +36,24 @@ class SegmentScores(NamedTuple):
     """CSR over segments: which scores of which classes were kept.
 
     indptr: int64 [segments + 1]. indices: int32 [n], class columns, ascending in each segment.
-    scores: float16 [n] in [0, 1]. in_video_labels: bool [n], whether the video carries the class.
+    scores: float16 [n] in [0, 1]. spread: float16 [n] in [0, 0.5], the standard deviation among the
+    teachers; 0 of one. in_video_labels: bool [n], whether the video carries the class.
     """
 
     indptr: np.ndarray
     indices: np.ndarray
     scores: np.ndarray
+    spread: np.ndarray
     in_video_labels: np.ndarray
 
 
 def sparse_scores(
-    scores_NC: np.ndarray, labels_NC: np.ndarray, floor: float, top: int
+    scores_NC: np.ndarray, labels_NC: np.ndarray, floor: float, top: int, spread_NC: np.ndarray
 ) -> SegmentScores:
     """Keep every class that the video carries and, of the others, the best `top` above `floor`.
 
     scores_NC: float32 [segments, classes]. labels_NC: bool, the video's labels, likewise.
+    spread_NC: float32, likewise, see SegmentScores.
     Equal scores at the limit of `top` are all kept, so that the choice is deterministic.
     """
     others_NC = np.where(labels_NC, -1.0, scores_NC)
@@ -65,6 +70,7 @@ def sparse_scores(
         indptr.astype(np.int64),
         column.astype(np.int32),
         scores_NC[segment, column].astype(np.float16),
+        spread_NC[segment, column].astype(np.float16),
         labels_NC[segment, column],
     )
 
@@ -72,7 +78,11 @@ def sparse_scores(
 def empty() -> SegmentScores:
     """No segments at all."""
     return SegmentScores(
-        np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float16), np.empty(0, np.bool_)
+        np.zeros(1, np.int64),
+        np.empty(0, np.int32),
+        np.empty(0, np.float16),
+        np.empty(0, np.float16),
+        np.empty(0, np.bool_),
     )
 
 
@@ -111,6 +121,22 @@ def write_pseudo_labels(
         file.create_dataset("videos/id", data=ids, dtype=h5py.string_dtype())
 
 
+class Judged(NamedTuple):
+    """Some entries as a threshold sees them.
+
+    column: int64 [n]. scores: float16 [n] in [0, 1]. in_video_labels: bool [n].
+    """
+
+    column: np.ndarray
+    scores: np.ndarray
+    in_video_labels: np.ndarray
+
+    def kept(self, keep: Keep, threshold_C2: np.ndarray) -> np.ndarray:
+        """bool [n]: what an estimator keeps. threshold_C2: see the package thresholds."""
+        threshold = threshold_C2[self.column, self.in_video_labels.astype(int)]
+        return keep(self.scores.astype(np.float32), threshold, self.in_video_labels)
+
+
 @dataclass(frozen=True)
 class Chunk:
     """One file: arrays mapped from disk, see write_pseudo_labels."""
@@ -120,6 +146,15 @@ class Chunk:
     video_ids: np.ndarray
     video_indptr: np.ndarray
     class_ids: np.ndarray
+
+    def judged(self, span: slice, calibration: Calibration | None) -> Judged:
+        """The entries of a span, calibrated if there is a calibration: here and nowhere else."""
+        column = np.asarray(self.scores.indices[span], dtype=np.int64)
+        scores = np.asarray(self.scores.scores[span])
+        if calibration is not None:
+            scores = calibration.apply(scores, column, self.class_ids)
+        carried = np.asarray(self.scores.in_video_labels[span])
+        return Judged(column, scores, carried)
 
 
 def read_chunk(path: str | Path) -> Chunk:
@@ -152,6 +187,23 @@ def _mapped(path: str | Path, dataset: h5py.Dataset) -> np.ndarray:
     return np.memmap(path, dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How stored scores become labels.
+
+    keep: the estimator's. threshold_C2: see the package thresholds. calibration: of the scores, or
+    None. soft: a kept label is worth the (calibrated) score, not 1. agreement: a stored entry
+    counts 1 - 2 * spread in the loss, so that teachers who agree count 1 and teachers of whom half
+    say 0 and half 1 count 0; what is not stored, which all hold for unlikely, counts 1.
+    """
+
+    keep: Keep
+    threshold_C2: np.ndarray
+    calibration: Calibration | None
+    soft: bool
+    agreement: bool
+
+
 class PseudoLabels:
     """The M-step's label set: the teacher's scores under one estimator and its thresholds."""
 
@@ -159,41 +211,41 @@ class PseudoLabels:
         self,
         paths: Iterable[str | Path],
         video_ids: np.ndarray,
-        keep: Keep,
-        threshold_C2: np.ndarray,
+        reading: Reading,
         prior_C: np.ndarray,
     ) -> None:
-        """video_ids: of the index that rows refer to. threshold_C2: see the package thresholds.
-
-        prior_C: share of positive segments.
-        """
+        """video_ids: of the index that rows refer to. prior_C: mean label of the segments."""
         self.chunks = [read_chunk(path) for path in paths]
-        self.keep, self.threshold_C2, self._prior_C = keep, threshold_C2, prior_C
+        self.reading, self._prior_C = reading, prior_C
         self.chunk, self.row = _located(self.chunks, video_ids)
 
     def entries(self, rows: np.ndarray) -> Entries:
-        """Value 1 for each label that the estimator keeps; all other segments are negative."""
+        """The labels that the estimator keeps; all other segments are negative.
+
+        With agreement, also what is stored and not kept, at value 0, for its weight.
+        """
         parts = [self._of_video(clip, row) for clip, row in enumerate(rows)]
         return Entries(*map(np.concatenate, zip(*parts, strict=True)))
 
     def prior(self) -> np.ndarray:
-        """Share of positive segments by class, float64 [C]."""
+        """The mean label by class, float64 [C]: of hard labels, the share of positive segments."""
         return self._prior_C
 
     def _of_video(self, clip: int, row: int) -> Entries:
-        chunk = self.chunks[self.chunk[row]]
+        chunk, reading = self.chunks[self.chunk[row]], self.reading
         first, stop = chunk.video_indptr[self.row[row] : self.row[row] + 2]
         indptr = chunk.scores.indptr[first : stop + 1]
         span = slice(indptr[0], indptr[-1])
-        column = np.asarray(chunk.scores.indices[span], dtype=np.int64)
-        scores = chunk.scores.scores[span].astype(np.float32)
-        carried = np.asarray(chunk.scores.in_video_labels[span])
-        kept = self.keep(scores, self.threshold_C2[column, carried.astype(int)], carried)
-        segment = np.repeat(np.arange(stop - first), np.diff(indptr))[kept]
-        column = column[kept]
-        return Entries(
-            np.full(len(column), clip), segment, column, np.ones(len(column), np.float32)
-        )
+        found = chunk.judged(span, reading.calibration)
+        kept = found.kept(reading.keep, reading.threshold_C2)
+        value = (kept * found.scores if reading.soft else kept).astype(np.float32)
+        weight = np.ones(len(kept), np.float32)
+        if reading.agreement:
+            weight = 1 - 2 * np.asarray(chunk.scores.spread[span], np.float32)
+        listed = np.full(len(kept), True) if reading.agreement else kept
+        segment = np.repeat(np.arange(stop - first), np.diff(indptr))
+        columns = (segment, found.column, value, weight)
+        return Entries(np.full(listed.sum(), clip), *(array[listed] for array in columns))
 
 
 def _located(chunks: list[Chunk], video_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

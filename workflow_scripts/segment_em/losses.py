@@ -52,11 +52,33 @@ def linear_softmax(
     )
 
 
+def attention(
+    logits_BSD: torch.Tensor, mask_BS1: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return log p and log(1 - p), [B, C]: p is the scores' mean, weighted by learnt attention.
+
+    logits_BSD: for each class a logit and, behind all of these, for each class what its softmax
+    over the segments of the clip makes the weights of. D = 2 * C. From zeros, which the head starts
+    at, it is eq. 15. The attention pooling of Wang, Li, Metze, 2019 (see linear_softmax), with the
+    softmax of Ilse, Tomczak, Welling, 2018, https://arxiv.org/abs/1802.04712.
+    """
+    logits_BSC, attention_BSC = logits_BSD.chunk(2, dim=2)
+    kept_BSC = attention_BSC.masked_fill(~mask_BS1, -torch.inf)
+    log_weights_BSC = functional.log_softmax(kept_BSC, dim=1)
+    return (
+        torch.logsumexp(log_weights_BSC + functional.logsigmoid(logits_BSC), dim=1),
+        torch.logsumexp(log_weights_BSC + functional.logsigmoid(-logits_BSC), dim=1),
+    )
+
+
 POOLINGS: dict[str, Callable] = {
     "mean": mean,
     "log_sum_exp": log_sum_exp,
     "linear_softmax": linear_softmax,
+    "attention": attention,
 }
+# How many outputs of the classifier a pooling takes for each class, where it is more than one.
+OUTPUTS = {"attention": 2}
 
 
 def log_mean_exp(values_BSC: torch.Tensor, mask_BS1: torch.Tensor) -> torch.Tensor:
@@ -73,13 +95,13 @@ def video_loss(
     logits_BSC: torch.Tensor,
     segment_mask_BS: torch.Tensor,
     targets_BC: torch.Tensor,
-    pooling: Literal["mean", "log_sum_exp", "linear_softmax"],
+    pooling: Literal["mean", "log_sum_exp", "linear_softmax", "attention"],
 ) -> torch.Tensor:
     """Binary cross-entropy of a video's pooled score, eqs. 15-16.
 
-    logits_BSC: float, finite. segment_mask_BS: bool, False for padded segments. targets_BC: video
-    labels in [0, 1]. Returns the mean over the classes and over the clips that have a segment;
-    0 if none has.
+    logits_BSC: float, finite; OUTPUTS of them for each class. segment_mask_BS: bool, False for
+    padded segments. targets_BC: video labels in [0, 1]. Returns the mean over the classes and over
+    the clips that have a segment; 0 if none has.
     """
     has_segment_B1 = segment_mask_BS.any(dim=1, keepdim=True)
     # A clip without segments is pooled over its padding, to stay finite, and weighs nothing.

@@ -54,6 +54,11 @@ class RatingScores:
         return metrics.bootstrap_map(self.ranks[scorer], rated, classes, replicates, seed)
 
 
+def beside(evaluation: str | Path) -> str:
+    """The table that belongs to a validation.json or test.json."""
+    return str(Path(evaluation).with_suffix(".ratings.csv"))
+
+
 def write(path: str | Path, table: RatingScores) -> None:
     """Write a CSV with KEYS and, for each scorer, <name>_score and <name>_rank.
 

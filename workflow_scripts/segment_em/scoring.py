@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from segment_em import labels, predictions
+from segment_em import ensemble, labels, predictions
 from segment_em.checkpoint import load_weights
 from segment_em.compute import prepare
 from segment_em.dataset import Clips
-from segment_em.ensemble import members_of
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.index import Index, columns_of, read_index
-from segment_em.inference import segment_scores
+from segment_em.inference import member_scores
 from segment_em.provenance import Job, write_how
 from segment_em.stages import dequantiser
 from segment_em.targets import spans
@@ -32,18 +31,18 @@ class Inference:
 
 
 class Scorer:
-    """One model, or the mean of several, over the videos of an index."""
+    """One model, or several joined, over the videos of an index."""
 
     def __init__(self, path: str | Path, index: Index, settings: Inference, job: Job) -> None:
-        """path: weights, or an ensemble's .json (ensemble.members_of).
+        """path: weights, or an ensemble's .json or selected.json (ensemble.read).
 
         Raises InputError if the models do not have the same classes, or other features.
         """
         self.index, self.settings, self.job = index, settings, job
         self.device = prepare(job.threads, job.gpus)
-        members = members_of(path)
-        self.weights = [weight for _, weight in members]
-        self.models, self.class_ids = _load_all([file for file, _ in members], index)
+        self.ensemble = ensemble.read(path)
+        weights = [file for file, _ in self.ensemble.members]
+        self.models, self.class_ids = _load_all(weights, index)
         reader = FrameReader(index, settings.max_frames)
         self.clips = Clips(reader, settings.segment_frames, None, False)
 
@@ -53,9 +52,18 @@ class Scorer:
 
     def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(rows, float32 [n, C]) of some videos after the others, in the order of the index."""
-        return segment_scores(
+        for rows, members in self.members():
+            yield rows, self.joined(rows, members)
+
+    def joined(self, rows: np.ndarray, members: Sequence[np.ndarray]) -> np.ndarray:
+        """float32 [n, C]: what the members say together of the videos in `rows`."""
+        return self.ensemble.scores(members, self.segment_counts()[rows])
+
+    def members(self) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        """The same as `parts`, but the scores of each member by itself."""
+        return member_scores(
             self.models,
-            self.weights,
+            self.ensemble.shifts,
             self.clips,
             np.arange(len(self.index)),
             dequantiser(self.index),
@@ -97,8 +105,14 @@ def estimate(
     scorer = Scorer(teacher, index, settings, job)
     counts = scorer.segment_counts()
     parts = (
-        labels.sparse_scores(scores, _carried(index, rows, counts, scorer.class_ids), floor, top)
-        for rows, scores in scorer.parts()
+        labels.sparse_scores(
+            scorer.joined(rows, members),
+            _carried(index, rows, counts, scorer.class_ids),
+            floor,
+            top,
+            scorer.ensemble.spread(members),
+        )
+        for rows, members in scorer.members()
     )
     scores, stamp = labels.joined([labels.empty(), *parts]), job.stamp()
     labels.write_pseudo_labels(
@@ -124,15 +138,18 @@ def _carried(
 
 
 def predict(
-    ensemble: str | Path,
+    path: str | Path,
     index_path: str | Path,
     out: str | Path,
     settings: Inference,
     job: Job,
 ) -> None:
-    """Algorithm 1, line 12: the ensemble's scores for one chunk of the test set."""
+    """Algorithm 1, line 12: the ensemble's scores for one chunk of the test set.
+
+    path: ensemble.json, or one model's weights.
+    """
     index = read_index([index_path])
-    scorer, stamp = Scorer(ensemble, index, settings, job), job.stamp()
+    scorer, stamp = Scorer(path, index, settings, job), job.stamp()
     predictions.write_predictions(
         out,
         (scores for _, scores in scorer.parts()),

@@ -1,80 +1,112 @@
-"""Algorithm 1, line 10: which model is F for the next iteration, and how sure that is."""
+"""Algorithm 1, line 10: which model is F, who teaches the next iteration, and how sure that is."""
 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from segment_em import ensemble, ratings_table
+from segment_em.candidates import Bootstrap, Candidate, best, candidates_of, difference
+from segment_em.ensemble import Ensemble
 from segment_em.files import replacing
 from segment_em.provenance import write_how
 
-Candidate = dict[str, Any]
+SELECTED, TEACHER = "selected", "teacher"
 
 
-def candidates_of(validation_path: str | Path, stages: Sequence[str]) -> list[Candidate]:
-    """The given stages of one model, from its validation.json.
+def compared(candidates: Sequence[Candidate], bootstrap: Bootstrap) -> list[dict[str, Any]]:
+    """What JSON tells of each candidate, with its difference to the best and whether that is a tie.
 
-    Each is {"weights": path, "stage", "validation_map", "validation_map_sd"}.
+    "difference" is 0 for the best and below 0 for the others, "difference_error" its standard error
+    (null where there is none); "tie": the difference is within one standard error.
     """
-    results = json.loads(Path(validation_path).read_text(encoding="utf-8"))["results"]
-    return [
-        {
-            "weights": results[stage]["scorer"],
-            "stage": stage,
-            "validation_map": results[stage]["map"],
-            "validation_map_sd": results[stage]["map_sd"],
-        }
-        for stage in stages
-    ]
-
-
-def best(candidates: Sequence[Candidate]) -> Candidate:
-    """The candidate with the highest validation mAP; the earlier one if two are equal."""
-    return max(candidates, key=lambda candidate: candidate["validation_map"])
-
-
-def near_ties(candidates: Sequence[Candidate]) -> list[str]:
-    """Weights of those within one bootstrap standard deviation of the best, best excluded."""
     winner = best(candidates)
-    limit = winner["validation_map"] - winner["validation_map_sd"]
-    return [
-        candidate["weights"]
-        for candidate in candidates
-        if candidate is not winner and candidate["validation_map"] >= limit
-    ]
+    rows = []
+    for candidate in candidates:
+        value, error = difference(candidate, winner, bootstrap)
+        told = {
+            "difference": value,
+            "difference_error": None if np.isnan(error) else error,
+            "tie": candidate is not winner and value >= -error,
+        }
+        rows.append(candidate.described() | told)
+    return rows
 
 
 def select(
     validation_paths: Sequence[str | Path],
     stages: Sequence[str],
+    ensemble_paths: Sequence[str | Path],
     previous: Sequence[str | Path],
+    bootstrap: Bootstrap,
     out: str | Path,
     stamp: Mapping[str, Any],
 ) -> None:
-    """Write selected.json and, beside it, a copy of the selected weights.
+    """Write selected.json and, beside it, the selected weights and the ratings of F and teacher.
 
     validation_paths: of this iteration's models. stages: which of their stages may be selected.
-    previous: selected.json and .safetensors of the iteration before, if F of then stays in the
-    running, or nothing; it goes first, so that a new model has to be better than it, not equal.
+    ensemble_paths: ensemble.json of this iteration's members, its validation.json and ratings,
+    where the mean of the members may teach; else nothing. previous: selected.json, .safetensors and
+    .ratings.csv of the iteration before, if F and teacher of then stay in the running; they go
+    first, so that a new model has to be better than them, not equal.
+
+    selected.json is an ensemble too (ensemble.members_of): its members are the teacher, that is F
+    alone or, if it is better on validation, the mean of an iteration's members.
     """
-    candidates = []
-    if previous:
-        candidates.append(json.loads(Path(previous[0]).read_text(encoding="utf-8"))["selected"])
+    out = Path(out)
+    before = _before(previous)
+    candidates = before[:1]
     for path in validation_paths:
         candidates.extend(candidates_of(path, stages))
     winner = best(candidates)
-    out = Path(out)
+    # A single model of before is no better than F, or it would be F still.
+    teachers = [*(one for one in before[1:] if one.stage == "ensemble"), winner]
+    if ensemble_paths:
+        teachers += candidates_of(ensemble_paths[1], ["ensemble"])
+    teacher = best(teachers)
     with replacing(out.with_suffix(".safetensors")) as temporary:
-        stays = previous and winner is candidates[0]
-        shutil.copyfile(previous[1] if stays else winner["weights"], temporary)
+        stays = bool(before) and winner is before[0]
+        shutil.copyfile(previous[1] if stays else winner.weights, temporary)
+    _write_ratings(out.with_suffix(".ratings.csv"), winner, teacher, stamp)
     report = {
-        "selected": winner,
+        "selected": winner.described(),
         "by": "validation_map",
-        "among": candidates,
-        "near_ties": near_ties(candidates),
+        "among": (among := compared(candidates, bootstrap)),
+        "near_ties": [row["weights"] for row in among if row["tie"]],
+        "teacher": teacher.described(),
         "stamp": dict(stamp),
     }
+    if teacher is winner:
+        members = Ensemble.of_one(out.with_suffix(".safetensors"))
+    else:
+        members = ensemble.read(previous[0] if teacher in before else teacher.weights)
     with replacing(out) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(report | members.described(out.parent), indent=1)
+        temporary.write_text(text + "\n", encoding="utf-8")
     write_how(out, stamp)
+
+
+def _before(previous: Sequence[str | Path]) -> list[Candidate]:
+    """F and the teacher of the iteration before, from its selected.json and ratings."""
+    if not previous:
+        return []
+    report = json.loads(Path(previous[0]).read_text(encoding="utf-8"))
+    ratings = ratings_table.read(previous[2])
+    return [Candidate(**report[name], ratings=ratings, scorer=name) for name in (SELECTED, TEACHER)]
+
+
+def _write_ratings(
+    path: Path, winner: Candidate, teacher: Candidate, stamp: Mapping[str, Any]
+) -> None:
+    scorers = {SELECTED: winner, TEACHER: teacher}
+    table = replace(
+        winner.ratings,
+        scores={name: one.ratings.scores[one.scorer] for name, one in scorers.items()},
+        ranks={name: one.ratings.ranks[one.scorer] for name, one in scorers.items()},
+    )
+    ratings_table.write(path, table)
+    write_how(path, stamp)

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from segment_em import estimators, processes, provenance
+from segment_em import calibration, estimators, processes, provenance
 from segment_em.checkpoint import Specification, load_weights, save_weights
 from segment_em.class_lists import read_class_list
 from segment_em.compute import conditions, prepare
@@ -21,8 +21,9 @@ from segment_em.dataset import Clips, Dequantise, Source
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.index import Index, in_validation, read_index
-from segment_em.labels import PseudoLabels
-from segment_em.models import set_prior
+from segment_em.labels import PseudoLabels, Reading
+from segment_em.losses import OUTPUTS
+from segment_em.models import narrow, set_prior, widen
 from segment_em.provenance import TrainingJob
 from segment_em.targets import Ratings, VideoLabels
 from segment_em.training import (
@@ -52,6 +53,7 @@ class Training:
     learning_rate: float
     batch: int
     epochs: int
+    average_epochs: int
     decay: str
     clip_norm: float
     precision: str
@@ -66,6 +68,7 @@ class Training:
         videos = max(1, self.batch // segments_a_video) if frame_level else self.batch
         return Plan(
             epochs=self.epochs,
+            average_epochs=self.average_epochs,
             videos=videos,
             learning_rate=self.learning_rate,
             decay=self.decay,
@@ -95,30 +98,48 @@ def pretrain(
             "class list that belongs to the records (data.segment_classes)"
         )
     objective = video_objective(settings.segment_frames, len(class_ids), video_loss)
-    _train_fresh(settings, index, class_ids, source, objective, out, job)
+    outputs = OUTPUTS.get(video_loss, 1)
+    _train_fresh(settings, index, class_ids, source, objective, out, job, outputs)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How the M-step takes its labels from the E-step's scores, see labels.Reading.
+
+    labels: hard or soft.
+    """
+
+    estimation: str
+    labels: str
+    agreement: bool
 
 
 def maximise(
     settings: Training,
-    estimation: str,
+    taken: Labels,
     index_paths: Sequence[str | Path],
     pseudo_label_paths: Sequence[str | Path],
     label_set_path: str | Path,
+    calibration_path: str | Path | None,
     out: str | Path,
     job: TrainingJob,
 ) -> None:
-    """Algorithm 1, lines 7 and 8: train a fresh model on the estimated labels (M-step)."""
+    """Algorithm 1, lines 7 and 8: train a fresh model on the estimated labels (M-step).
+
+    calibration_path: that of the label set, if it has one.
+    """
     index, label_set = read_index(index_paths), pd.read_csv(label_set_path)
     class_ids = label_set["class"].to_numpy()
-    source = PseudoLabels(
-        pseudo_label_paths,
-        index.video_ids,
-        estimators.load(estimation),
+    reading = Reading(
+        estimators.load(taken.estimation),
         label_set[["threshold_others", "threshold"]].to_numpy(),
-        (label_set["positives"] / label_set["segments"]).to_numpy(
-            copy=True
-        ),  # torch wants to write
+        calibration.read(calibration_path) if calibration_path else None,
+        taken.labels == "soft",
+        taken.agreement,
     )
+    total = label_set["score_sum" if reading.soft else "positives"]
+    prior_C = (total / label_set["segments"]).to_numpy(copy=True)  # torch wants to write
+    source = PseudoLabels(pseudo_label_paths, index.video_ids, reading, prior_C)
     objective = estimated_objective(settings.segment_frames)
     _train_fresh(settings, index, class_ids, source, objective, out, job)
 
@@ -126,12 +147,16 @@ def maximise(
 def finetune(
     settings: Training,
     validation_fraction: float,
+    unrated_negatives: float,
     weights: str | Path,
     index_paths: Sequence[str | Path],
     out: str | Path,
     job: TrainingJob,
 ) -> None:
-    """Algorithm 1, lines 3 and 9: go on with a pretrained model on the human ratings (eq. 17)."""
+    """Algorithm 1, lines 3 and 9: go on with a pretrained model on the human ratings (eq. 17).
+
+    unrated_negatives: see training.rated_objective.
+    """
     device = _prepare(job)
     model, specification = load_weights(weights)
     index = read_index(index_paths)
@@ -139,12 +164,15 @@ def finetune(
     reader = FrameReader(index, settings.max_frames)
     counts = Clips(reader, settings.segment_frames, None, False).segment_counts()
     class_ids = np.array(specification.class_ids)
-    source = Ratings(index, class_ids, counts, settings.segment_frames)
+    spare = unrated_negatives > 0
+    source = Ratings(index, class_ids, counts, settings.segment_frames, spare)
     rows = source.rated_videos()
     if not len(rows):
         raise InputError("fine-tuning: no rated segment of these classes; check data.segments")
-    clips = Clips(reader, settings.segment_frames, source, model.frame_level)
-    _train(settings, model, specification, clips, rows, rated_objective(), out, job, device)
+    alone = model.frame_level and not model.context
+    clips = Clips(reader, settings.segment_frames, source, alone)
+    objective = rated_objective(unrated_negatives)
+    _train(settings, model, specification, clips, rows, objective, out, job, device)
 
 
 def dequantiser(index: Index) -> Dequantise:
@@ -161,7 +189,9 @@ def _train_fresh(
     objective: Objective,
     out: str | Path,
     job: TrainingJob,
+    outputs: int = 1,
 ) -> None:
+    """outputs: of the classifier for each class while it trains; the first is the class's."""
     device = _prepare(job)
     specification = Specification(
         settings.architecture,
@@ -173,6 +203,8 @@ def _train_fresh(
     torch.manual_seed(settings.seed)
     model = specification.build()
     set_prior(model, torch.from_numpy(source.prior()))
+    if outputs > 1:
+        widen(model, outputs)
     clips = Clips(FrameReader(index, settings.max_frames), settings.segment_frames, source, False)
     rows = np.flatnonzero(clips.frame_counts > 0)
     if not len(rows):
@@ -205,6 +237,7 @@ def _train(
     state = StateFile(out, provenance.digest(same), job.state_minutes)
     plan, dequantise = settings.plan(model.frame_level, job), dequantiser(clips.reader.index)
     losses = train(model, clips, rows, objective, dequantise, plan, device, state)
+    narrow(model, len(specification.class_ids))
     if processes.rank() == 0:
         stamp |= {"epoch_losses": losses, "final_loss": losses[-1]}
         save_weights(out, model, specification, stamp, device.type)

@@ -15,13 +15,15 @@ class Entries(NamedTuple):
     """Labels of some clips, one array entry a label; all arrays have the same length.
 
     clip: int64, position in the batch. segment: int64, 0 for a label of the whole video.
-    column: int64, class column. value: float32 in [0, 1].
+    column: int64, class column. value: float32 in [0, 1]. weight: float32, how much it counts in
+    the loss.
     """
 
     clip: np.ndarray
     segment: np.ndarray
     column: np.ndarray
     value: np.ndarray
+    weight: np.ndarray
 
 
 def spans(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +48,8 @@ class VideoLabels:
         position, clip = spans(self.indptr, rows)
         column = self.columns[position]
         clip, column = clip[column >= 0], column[column >= 0]
-        return Entries(clip, np.zeros_like(clip), column, np.ones(len(clip), np.float32))
+        one = np.ones(len(clip), np.float32)
+        return Entries(clip, np.zeros_like(clip), column, one, one)
 
     def prior(self) -> np.ndarray:
         """Share of the videos that carry each class, float64 [C]."""
@@ -63,18 +66,48 @@ class Ratings:
         class_ids: np.ndarray,
         segment_counts: np.ndarray,
         segment_frames: int,
+        spare_video_labels: bool,
     ) -> None:
-        """segment_counts: int64 [V], segments of each video; ratings past them are left out."""
+        """segment_counts: int64 [V], segments of each video; ratings past them are left out.
+
+        spare_video_labels: list also, with value and weight 0, the classes that the video carries
+        and nobody rated, in each segment with a rating: of what is not listed there, one may then
+        say that it is probably absent.
+        """
         ratings = index.ratings
         video = np.repeat(np.arange(len(index)), np.diff(ratings.indptr))
         segment = ratings.start_second.astype(np.int64) // segment_frames
         column = columns_of(class_ids, ratings.class_id)
         usable = (column >= 0) & (segment < segment_counts[video])
-        self.video, self.segment = video[usable], segment[usable]
-        self.column, self.positive = column[usable], ratings.positive[usable]
-        counts = np.bincount(self.video, minlength=len(index))
-        self.indptr = np.concatenate([[0], counts.cumsum()])
         self.classes = len(class_ids)
+        self.rated = np.bincount(column[usable], minlength=self.classes)
+        self.positives = np.bincount(
+            column[usable], ratings.positive[usable], minlength=self.classes
+        )
+        found = np.stack([video, segment, column])[:, usable]
+        spared = self._spared(index, class_ids, found) if spare_video_labels else found[:, :0]
+        value = np.concatenate([ratings.positive[usable], np.zeros(spared.shape[1])])
+        weight = np.repeat([1, 0], [found.shape[1], spared.shape[1]])
+        self._arrange(np.concatenate([found, spared], axis=1), value, weight, len(index))
+
+    def _spared(self, index: Index, class_ids: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """int64 [3, n], video, segment and column: labels of the videos of rated segments."""
+        video, segment = np.unique(found[:2], axis=1)
+        position, owner = spans(index.labels.indptr, video)
+        column = columns_of(class_ids, index.labels.indices[position])
+        known = column >= 0
+        owner, column = owner[known], column[known]
+        pairs = np.stack([video[owner], segment[owner], column])
+        rated = set(map(tuple, found.T.tolist()))
+        return pairs[:, [tuple(pair) not in rated for pair in pairs.T.tolist()]]
+
+    def _arrange(
+        self, found: np.ndarray, value: np.ndarray, weight: np.ndarray, videos: int
+    ) -> None:
+        order = np.lexsort(found[::-1])
+        video, self.segment, self.column = found[:, order]
+        self.value, self.weight = (array[order].astype(np.float32) for array in (value, weight))
+        self.indptr = np.concatenate([[0], np.bincount(video, minlength=videos).cumsum()])
 
     def rated_videos(self) -> np.ndarray:
         """Rows of the videos with at least one usable rating, int64, ascending."""
@@ -83,11 +116,9 @@ class Ratings:
     def entries(self, rows: np.ndarray) -> Entries:
         """Value 1 or 0 for each rating; what is not listed is unknown, not negative."""
         position, clip = spans(self.indptr, rows)
-        value = self.positive[position].astype(np.float32)
-        return Entries(clip, self.segment[position], self.column[position], value)
+        arrays = (self.segment, self.column, self.value, self.weight)
+        return Entries(clip, *(array[position] for array in arrays))
 
     def prior(self) -> np.ndarray:
         """Share of positive ratings by class, 0.5 for a class without any, float64 [C]."""
-        rated = np.bincount(self.column, minlength=self.classes)
-        positive = np.bincount(self.column[self.positive], minlength=self.classes)
-        return np.where(rated > 0, positive / np.maximum(1, rated), 0.5)
+        return np.where(self.rated > 0, self.positives / np.maximum(1, self.rated), 0.5)

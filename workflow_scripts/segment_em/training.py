@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from segment_em import processes, training_state
+from segment_em.averaging import Average
 from segment_em.compute import autocast
 from segment_em.dataset import Batch, Clips, Dequantise, load, on_device, shuffled
 from segment_em.errors import StoppedError
@@ -35,10 +36,11 @@ class Plan:
     learning_rate: Adam's, at the start; decay: "constant", or "linear" to zero at the last step.
     clip_norm: largest gradient norm. precision: see compute.autocast. workers: threads that read
     ahead in each process, which change nothing but the speed. compile: by torch.compile, which
-    changes results by rounding.
+    changes results by rounding. average_epochs: see averaging.py.
     """
 
     epochs: int
+    average_epochs: int
     videos: int
     learning_rate: float
     decay: str
@@ -59,23 +61,34 @@ def video_objective(segment_frames: int, classes: int, pooling: str) -> Objectiv
     return loss
 
 
-def rated_objective() -> Objective:
-    """Eq. 17: only the segments and classes that a human rated count."""
+def rated_objective(unrated_negatives: float) -> Objective:
+    """Eq. 17: only the segments and classes that a human rated count.
+
+    unrated_negatives: in [0, 1], how much a class counts as absent from a rated segment that
+    nobody rated there, unless the targets list it (as they do what the video carries); 0: eq. 17.
+    """
 
     def loss(logits_BSC: torch.Tensor, batch: Batch) -> torch.Tensor:
-        targets_BSC, rated_BSC = batch.segment_targets(*logits_BSC.shape[1:])
-        return segment_loss(logits_BSC, targets_BSC, rated_BSC)
+        targets_BSC, weights_BSC, listed_BSC = batch.segment_targets(*logits_BSC.shape[1:])
+        if unrated_negatives:
+            absent_BSC = ~listed_BSC & listed_BSC.any(dim=2, keepdim=True)
+            weights_BSC = weights_BSC + unrated_negatives * absent_BSC
+        return segment_loss(logits_BSC, targets_BSC, weights_BSC)
 
     return loss
 
 
 def estimated_objective(segment_frames: int) -> Objective:
-    """Eq. 17 on pseudo-labels: no label is missing, so only padding is masked (section 5.4)."""
+    """Eq. 17 on pseudo-labels: no label is missing, so only padding is masked (section 5.4).
+
+    What is not listed is negative and counts 1; what is listed counts its weight.
+    """
 
     def loss(logits_BSC: torch.Tensor, batch: Batch) -> torch.Tensor:
-        targets_BSC, _ = batch.segment_targets(*logits_BSC.shape[1:])
+        targets_BSC, weights_BSC, listed_BSC = batch.segment_targets(*logits_BSC.shape[1:])
         mask_BS1 = batch.segment_mask(segment_frames)[..., None]
-        return segment_loss(logits_BSC, targets_BSC, mask_BS1.expand_as(targets_BSC).float())
+        weights_BSC = torch.where(listed_BSC, weights_BSC, 1.0) * mask_BS1
+        return segment_loss(logits_BSC, targets_BSC, weights_BSC)
 
     return loss
 
@@ -113,7 +126,8 @@ def train(
     monitor = Monitor(plan.epochs, len(rows), video_ids, device, state.kept)
     # Dropout must not depend on what was drawn before, when the weights were initialised.
     torch.manual_seed(plan.seed + processes.rank())
-    start = _start(state, model, optimiser, monitor)
+    average = Average(model, plan.average_epochs)
+    start = _start(state, model, optimiser, monitor, average)
     steps_an_epoch = -(-len(rows) // plan.videos)
     done = start.epoch * steps_an_epoch + start.step
     schedule = _schedule(optimiser, plan, plan.epochs * steps_an_epoch, done)
@@ -134,13 +148,19 @@ def train(
             schedule.step()
             if number + 1 == steps_an_epoch:
                 monitor.end_epoch(step)
-            _keep(state, signals, step, model, optimiser, monitor, device)
+                average.end_epoch(model, epochs_left=plan.epochs - 1 - epoch)
+            _keep(state, signals, step, model, optimiser, monitor, average, device)
+    average.load_into(model)
     log.info("trained: %.1f s", time.monotonic() - started)
     return monitor.epoch_losses()
 
 
 def _start(
-    state: StateFile, model: nn.Module, optimiser: torch.optim.Optimizer, monitor: Monitor
+    state: StateFile,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    monitor: Monitor,
+    average: Average,
 ) -> Start:
     found = state.load()
     (missing,) = processes.highest(found is None)
@@ -148,6 +168,7 @@ def _start(
         return Start(0, 0, None)
     training_state.restore(found, model, optimiser)
     monitor.restore(found)
+    average.restore(found)
     epoch, step = found["position"].tolist()
     log.info("going on after step %d of epoch %d, from %s", step, epoch + 1, state.path)
     return Start(epoch, step, found)
@@ -194,6 +215,7 @@ def _keep(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     monitor: Monitor,
+    average: Average,
     device: torch.device,
 ) -> None:
     """Write the state after a step if it is time, or if a signal came: then raise StoppedError."""
@@ -201,7 +223,8 @@ def _keep(
     if not (signal_number or due):
         return
     monitor.check()
-    tensors = training_state.captured(model, optimiser, device) | monitor.captured()
+    tensors = training_state.captured(model, optimiser, device)
+    tensors |= monitor.captured() | average.captured()
     monitor.check_state(step, tensors)
     if processes.rank() == 0:
         state.save(tensors | {"position": torch.tensor([step.epoch, step.number + 1])})

@@ -3,7 +3,8 @@
 A new architecture is one new file beside this one, holding a class `Model`:
 
 - `frame_level: bool`, class attribute. True: the score of a segment depends on the frames of that
-  segment alone. False: on the whole video; padding then stands at the end of a clip only.
+  segment alone, or on those of `context` segments on either side too, an attribute of the model.
+  False: on the whole video; padding then stands at the end of a clip only.
 - `__init__(features, classes, segment_frames, *, fusion, <options>)`: `features` maps modality to
   width in the order of the configuration, `classes` is the number of columns C. Every option is
   keyword-only, required, and annotated int, float, bool, str or Literal: the configuration is
@@ -64,3 +65,30 @@ def set_prior(model: nn.Module, prior_C: torch.Tensor) -> None:
     prior_C = prior_C.double().clamp(SMALLEST_PRIOR, 1 - SMALLEST_PRIOR)
     with torch.no_grad():
         model.classifier.bias.copy_(torch.logit(prior_C))
+
+
+def widen(model: nn.Module, outputs: int) -> None:
+    """Give the classifier that many outputs for each class, in place; the new ones start at 0.
+
+    The first C stay as they are, then come C more, and so on: what a pooling of the video loss
+    learns beside the scores (losses.OUTPUTS).
+    """
+    narrow_layer = model.classifier
+    classes, inputs = narrow_layer.weight.shape
+    wide = nn.Linear(inputs, classes * outputs)
+    with torch.no_grad():
+        for name in ("weight", "bias"):
+            parameter = getattr(wide, name)
+            parameter.zero_()
+            parameter[:classes] = getattr(narrow_layer, name)
+    model.classifier = wide
+
+
+def narrow(model: nn.Module, classes: int) -> None:
+    """Undo `widen`: keep the classifier's first `classes` outputs, in place."""
+    wide = model.classifier
+    layer = nn.Linear(wide.in_features, classes, device=wide.weight.device)
+    with torch.no_grad():
+        layer.weight.copy_(wide.weight[:classes])
+        layer.bias.copy_(wide.bias[:classes])
+    model.classifier = layer

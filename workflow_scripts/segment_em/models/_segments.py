@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from segment_em.errors import InputError
 
@@ -85,3 +86,26 @@ def classify(
 ) -> torch.Tensor:
     """Return logits [B, S, C], 0 for segments without a real frame."""
     return classifier(segments_BSF).masked_fill(~segment_mask_BS.unsqueeze(2), 0.0)
+
+
+def with_context(
+    segments_BSF: torch.Tensor, segment_mask_BS: torch.Tensor, context: int
+) -> torch.Tensor:
+    """Return [B, S, 2F]: each segment, and the mean of the `context` real ones on either side.
+
+    The mean is 0 where there are none. Without context: the segments alone, [B, S, F].
+    """
+    if not context:
+        return segments_BSF
+    mask_BS1 = segment_mask_BS.unsqueeze(2).to(segments_BSF.dtype)
+    real_BSF = segments_BSF * mask_BS1
+    total_BSF = _window_sums(real_BSF, context) - real_BSF
+    counts_BS1 = _window_sums(mask_BS1, context) - mask_BS1
+    return torch.cat([segments_BSF, total_BSF / counts_BS1.clamp(min=1)], dim=2)
+
+
+def _window_sums(values_BSF: torch.Tensor, context: int) -> torch.Tensor:
+    """Return [B, S, F]: sums over each segment and `context` on either side."""
+    segments = values_BSF.shape[1]
+    padded = functional.pad(values_BSF, (0, 0, context, context))
+    return sum(padded[:, start : start + segments] for start in range(2 * context + 1))

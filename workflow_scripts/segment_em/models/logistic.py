@@ -8,15 +8,17 @@ import torch
 from torch import nn
 
 from segment_em.models._segments import (
+    check_at_least,
     classify,
     segment_mask,
     segment_means,
     stream_widths,
+    with_context,
 )
 
 
 class Model(nn.Module):
-    """One linear layer on the averaged features of a segment.
+    """One linear layer on the averaged features of a segment, and on those of its neighbours.
 
     Early and late fusion are the same function: a linear layer on concatenated averages is the
     sum of one linear layer on each.
@@ -31,11 +33,15 @@ class Model(nn.Module):
         segment_frames: int,
         *,
         fusion: Literal["early", "late"],
+        context: int,
     ):
         super().__init__()
+        check_at_least(0, context=context)
+        self.context = context
         self.names = list(features)
         self.segment_frames = segment_frames
-        self.classifier = nn.Linear(sum(stream_widths(features, fusion)), classes)
+        width = sum(stream_widths(features, fusion))
+        self.classifier = nn.Linear(width * (2 if context else 1), classes)
 
     def forward(
         self, features: dict[str, torch.Tensor], frame_mask_BT: torch.Tensor
@@ -45,4 +51,5 @@ class Model(nn.Module):
             segment_means(features[name], frame_mask_BT, self.segment_frames) for name in self.names
         ]
         real_BS = segment_mask(frame_mask_BT, self.segment_frames)
-        return classify(self.classifier, torch.cat(means, dim=-1), real_BS)
+        segments_BSF = with_context(torch.cat(means, dim=-1), real_BS, self.context)
+        return classify(self.classifier, segments_BSF, real_BS)

@@ -8,6 +8,7 @@ the equations leave out are as in its author's code, github.com/linrongc/youtube
 # B clips, T frames, S segments, P frames a segment, C classes
 # N real segments, M real frames among N * P, F features a frame, H hidden units
 # D expanded features, G groups, K clusters, E features a group (D = G * E), L = P * G
+# V values of the descriptors of all streams
 
 from typing import Literal
 
@@ -25,6 +26,7 @@ from segment_em.models._segments import (
     stream_inputs,
     stream_widths,
     unpack,
+    with_context,
 )
 
 BATCH_NORM_EPSILON = 1e-3
@@ -190,8 +192,11 @@ class Model(nn.Module):
         gating_reduction: int,
         dropout: float,
         batch_norm_decay: float,
+        context: int,
     ):
         super().__init__()
+        check_at_least(0, context=context)
+        self.context = context
         check_at_least(
             1, groups=groups, clusters=clusters, hidden=hidden, gating_reduction=gating_reduction
         )
@@ -202,7 +207,8 @@ class Model(nn.Module):
         widths = stream_widths(features, fusion)
         self.vlads = stream_vlads(widths, expansion, groups, clusters, batch_norm_decay)
         self.dropout = nn.Dropout(dropout)
-        self.hidden = he_linear(sum(vlad.width for vlad in self.vlads), hidden, bias=False)
+        width = sum(vlad.width for vlad in self.vlads) * (2 if context else 1)
+        self.hidden = he_linear(width, hidden, bias=False)
         self.hidden_norm = BatchNorm(hidden, batch_norm_decay)
         self.gate = Gate(hidden, gating_reduction, batch_norm_decay)
         self.classifier = nn.Linear(hidden, classes)
@@ -224,7 +230,9 @@ class Model(nn.Module):
         descriptors = [
             vlad(frames_NPF, mask_NP) for vlad, frames_NPF in zip(self.vlads, inputs, strict=True)
         ]
-        logits_NC = self.score(torch.cat(descriptors, dim=1))
+        descriptors_BSV = unpack(torch.cat(descriptors, dim=1), rows_N, real_BS.shape)
+        descriptors_NV = pack(with_context(descriptors_BSV, real_BS, self.context), rows_N)
+        logits_NC = self.score(descriptors_NV)
         return unpack(logits_NC, rows_N, real_BS.shape)
 
     def score(self, descriptors_NV: torch.Tensor) -> torch.Tensor:

@@ -25,3 +25,20 @@ def apply(rule: str, histogram_CN: np.ndarray, options: dict) -> np.ndarray:
 def values_of_bins() -> np.ndarray:
     """float64 [BINS]: the score that each bin stands for, ascending."""
     return np.arange(BINS, dtype=np.uint16).view(np.float16).astype(np.float64)
+
+
+def below_best(histogram_CN: np.ndarray, share: float) -> np.ndarray:
+    """float64 [C]: the greatest score that leaves `share` of the class's segments above it.
+
+    At least one segment of each class that any video carries stays above it; a class without
+    videos gets 1.0, which no score exceeds. share: in (0, 1].
+    """
+    values_N = values_of_bins()
+    total_C = histogram_CN.sum(axis=1)
+    wanted_C = np.maximum(1, np.round(share * total_C))
+    # Scores at or above bin n: a sum from the right.
+    at_least_CN = histogram_CN[:, ::-1].cumsum(axis=1)[:, ::-1]
+    kth_best_C = (at_least_CN >= wanted_C[:, None]).sum(axis=1) - 1
+    # A label is a score above the threshold, so the threshold is the next score below the k-th.
+    below_C = np.where(kth_best_C > 0, values_N[np.maximum(kth_best_C - 1, 0)], -1.0)
+    return np.where(total_C > 0, below_C, 1.0)

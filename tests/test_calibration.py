@@ -1,0 +1,114 @@
+"""Calibration against a search by scipy-free brute force, and its shrinkage by hand."""
+
+import numpy as np
+import pytest
+
+from segment_em import calibration, ratings_table
+from segment_em.errors import InputError
+from segment_em.ratings_table import RatingScores
+
+
+def table(scores, positive, classes=None):
+    n = len(scores)
+    classes = np.full(n, 3) if classes is None else np.array(classes)
+    scores = np.array(scores, np.float32)
+    return RatingScores(
+        np.array([f"v{i}" for i in range(n)]),
+        np.zeros(n, np.int64),
+        classes,
+        np.array(positive, bool),
+        {"teacher": scores},
+        {"teacher": np.arange(n)},
+    )
+
+
+@pytest.fixture
+def ratings():
+    """A teacher whose log-odds are half of what they should be, and one too low."""
+    random = np.random.default_rng(0)
+    odds = random.normal(size=4000)
+    positive = random.random(4000) < 1 / (1 + np.exp(-(2 * odds + 1)))
+    return table(1 / (1 + np.exp(-odds)), positive)
+
+
+def loss(odds, positive, slope, offset):
+    """Platt's: cross-entropy with his smoothed targets."""
+    p = 1 / (1 + np.exp(-(slope * odds + offset)))
+    n, m = positive.sum(), (~positive).sum()
+    target = np.where(positive, (n + 1) / (n + 2), 1 / (m + 2))
+    return -(target * np.log(p) + (1 - target) * np.log(1 - p)).sum()
+
+
+def test_slope_and_offset_are_found(ratings):
+    found = calibration.fit(ratings, "teacher", "model")
+    assert found.slope == pytest.approx(2, abs=0.15)
+    assert found.offset == pytest.approx(1, abs=0.15)
+    assert found.offsets == {}
+
+
+def test_no_other_slope_and_offset_fit_better(ratings):
+    found = calibration.fit(ratings, "teacher", "model")
+    odds = calibration.log_odds(ratings.scores["teacher"])
+    best = loss(odds, ratings.positive, found.slope, found.offset)
+    for slope in found.slope + np.array([-0.01, 0, 0.01]):
+        for offset in found.offset + np.array([-0.01, 0, 0.01]):
+            assert loss(odds, ratings.positive, slope, offset) >= best
+
+
+def test_scores_that_separate_the_ratings_have_a_finite_slope():
+    found = calibration.fit(table([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]), "teacher", "model")
+    assert 0 < found.slope < 10
+
+
+def test_a_teacher_no_better_than_chance_keeps_its_order_and_is_warned_of(caplog):
+    found = calibration.fit(table([0.9, 0.8, 0.2, 0.1], [0, 0, 1, 1]), "teacher", "model")
+    assert found.slope == 1.0
+    assert "do not rise with the ratings" in caplog.text
+
+
+def test_ratings_of_one_answer_alone_are_refused():
+    with pytest.raises(InputError, match=r"2 of 2 ratings are positive.*em\.calibration: none"):
+        calibration.fit(table([0.1, 0.2], [1, 1]), "teacher", "class")
+
+
+def test_a_class_with_few_ratings_stays_near_the_model_and_one_with_many_leaves_it():
+    """Classes 3 and 8 are positive throughout, 20 never; their scores are all alike."""
+    counts = {3: 2, 8: 200, 20: 202}
+    classes = np.repeat(list(counts), list(counts.values()))
+    found = calibration.fit(table(np.full(404, 0.5), classes < 20, classes), "teacher", "class")
+    assert found.offset == pytest.approx(0, abs=0.05)
+    assert 0 < found.offsets[3] < found.offsets[8]
+    assert found.offsets[20] == pytest.approx(-found.offsets[8], abs=0.05)
+    # The posterior's mode: the residuals' sum is the offset over the prior's variance of 1.
+    shift = found.offsets[3] - found.offset
+    assert 2 * (1 - 1 / (1 + np.exp(-found.offsets[3]))) == pytest.approx(shift, abs=1e-6)
+
+
+def test_calibrated_scores_by_hand():
+    """Odds of 1/4 squared and times 4 are 1/4; times 16, for class 8, 1."""
+    made = calibration.Calibration(2.0, float(np.log(4)), {8: float(np.log(16))})
+    found = made.apply(np.float16([0.2, 0.2]), np.array([0, 1]), np.array([3, 8]))
+    np.testing.assert_allclose(found, [0.2, 0.5], rtol=2e-3)
+    assert found.dtype == np.float16
+
+
+def test_every_order_of_float16_scores_stays():
+    scores = np.arange(0, 15361, dtype=np.uint16).view(np.float16)  # 0 to 1
+    made = calibration.Calibration(0.7, -0.3, {})
+    found = made.apply(scores, np.zeros(len(scores), int), np.array([3]))
+    assert (np.diff(found.astype(float)) >= 0).all()
+    assert np.isfinite(found).all()
+
+
+def test_a_calibration_is_read_back_as_it_was_written(tmp_path, ratings):
+    ratings_table.write(tmp_path / "x.ratings.csv", ratings)
+    out = tmp_path / "calibration.json"
+    calibration.calibrate(tmp_path / "x.ratings.csv", "teacher", "class", out, {})
+    assert calibration.read(out) == calibration.fit(ratings, "teacher", "class")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"slope": 1, "offset": 0, "offsets": []}'])
+def test_what_is_no_calibration_is_refused(tmp_path, text):
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(InputError, match=r"c\.json: not a calibration"):
+        calibration.read(tmp_path / "c.json")

@@ -1,0 +1,64 @@
+"""Who is a member, and the weights that validation gives, by hand."""
+
+import numpy as np
+import pytest
+from small_candidates import model
+
+from segment_em import ensemble, weighing
+from segment_em.candidates import Bootstrap
+
+BOOTSTRAP = Bootstrap(replicates=200, seed=0)
+JOINING = weighing.Joining("validation", "geometric", 0.5, [0, 2])
+
+
+def weigh(folder, paths, earlier=(), joining=JOINING):
+    weighing.weigh(paths, earlier, joining, BOOTSTRAP, folder / "ensemble/members.json", {})
+    return ensemble.read(folder / "ensemble/members.json")
+
+
+def test_one_standard_error_below_the_best_counts_less_by_e():
+    # Standard errors of the differences to the first: .05 (3-4-5) and .13 (5-12-13).
+    maps, sds = np.array([0.80, 0.75, 0.54]), np.array([0.03, 0.04, 0.1264911])
+    weights = weighing.validation_weights(maps, sds)
+    np.testing.assert_allclose(weights / weights[0], [1, np.exp(-1), np.exp(-2)], rtol=1e-6)
+    np.testing.assert_allclose(weights.sum(), 1)
+
+
+def test_the_paper_weighs_all_alike():
+    weights = weighing.equal_weights(np.array([0.8, 0.2]), np.array([0.02, 0.02]))
+    assert weights.tolist() == [0.5, 0.5]
+
+
+def test_an_ensemble_names_its_members_and_how_they_are_joined(tmp_path):
+    paths = [model(tmp_path / "em", "a", 0.7, 0.03), model(tmp_path / "em", "b", 0.8, 0.04)]
+    found = weigh(tmp_path, paths)
+    (first, low), (second, high) = found.members
+    assert first == tmp_path / "em/a/finetuned.safetensors"
+    assert second == tmp_path / "em/b/finetuned.safetensors"
+    np.testing.assert_allclose(high / low, np.exp(2))  # .1 below, standard error .05
+    assert (found.join, found.video_filter, found.shifts) == ("geometric", 0.5, (0, 2))
+    assert "../em/a/finetuned.safetensors" in (tmp_path / "ensemble/members.json").read_text()
+
+
+def test_validation_without_noise_leaves_the_best_alone(tmp_path):
+    found = weigh(tmp_path, [model(tmp_path, "a", 0.7, 0.0), model(tmp_path, "b", 0.8, 0.0)])
+    assert [weight for _, weight in found.members] == [0.0, 1.0]
+
+
+# The same ranks as the later self's have no noise in the difference, others have much.
+ALIKE, OTHERWISE = list(range(8)), list(range(8))[::-1]
+
+
+@pytest.mark.parametrize(
+    ("before", "ranks", "stays"),
+    [(0.71, ALIKE, False), (0.69, ALIKE, True), (0.71, OTHERWISE, True), (0.70, ALIKE, True)],
+)
+def test_a_member_of_before_stands_in_only_if_it_is_better_beyond_noise(
+    tmp_path, before, ranks, stays
+):
+    latest = model(tmp_path / "em/iteration-2", "a", 0.70)
+    earlier = model(tmp_path / "em/iteration-1", "a", before, ranks=ranks)
+    other = model(tmp_path / "em/iteration-1", "b", 0.9)
+    ((file, _),) = weigh(tmp_path, [latest], [earlier, other]).members
+    assert file.parent.parent.name == ("iteration-2" if stays else "iteration-1")
+    assert file.parent.name == "a"

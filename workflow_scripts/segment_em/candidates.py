@@ -1,0 +1,91 @@
+"""Models that validation compares: what it says of each, and how sure a difference is.
+
+B bootstrap replicates
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segment_em import ratings_table
+from segment_em.errors import InputError
+from segment_em.ratings_table import RatingScores
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Draws of the rated videos, the same for all candidates."""
+
+    replicates: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What may be selected: where it lies, what validation says of it, and its ratings.
+
+    weights: weights, or an ensemble.json. stage: pretrained, finetuned or ensemble. ratings: the
+    table, scorer: the columns in it that are this candidate's.
+    """
+
+    weights: str
+    stage: str
+    validation_map: float
+    validation_map_sd: float
+    ratings: RatingScores
+    scorer: str
+
+    def described(self) -> dict[str, Any]:
+        """What JSON tells of it."""
+        names = ("weights", "stage", "validation_map", "validation_map_sd")
+        return {name: getattr(self, name) for name in names}
+
+
+def candidates_of(validation_path: str | Path, stages: Sequence[str]) -> list[Candidate]:
+    """The given stages of one model (or "ensemble"), from its validation.json and ratings."""
+    path = Path(validation_path)
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    ratings = ratings_table.read(ratings_table.beside(path))
+    return [
+        Candidate(
+            results[stage]["scorer"],
+            stage,
+            results[stage]["map"],
+            results[stage]["map_sd"],
+            ratings,
+            stage,
+        )
+        for stage in stages
+    ]
+
+
+def best(candidates: Sequence[Candidate]) -> Candidate:
+    """The candidate with the highest validation mAP; the earlier one if two are equal."""
+    return max(candidates, key=lambda candidate: candidate.validation_map)
+
+
+def difference(candidate: Candidate, other: Candidate, bootstrap: Bootstrap) -> tuple[float, float]:
+    """The candidate's validation mAP less the other's, and the standard error of that.
+
+    The standard error is that of the paired bootstrap over videos: both are measured on the same
+    draws, so that what is hard about a video does not count. nan where no two draws have positives.
+    Raises InputError if the two were not rated on the same segments.
+    """
+    pairs = (candidate.ratings, other.ratings)
+    for name in ("video_ids", "starts", "classes", "positive"):
+        if not np.array_equal(*(getattr(ratings, name) for ratings in pairs)):
+            raise InputError(
+                f"{candidate.weights} and {other.weights} were validated on other ratings; "
+                "validate both again"
+            )
+    map_B, other_B = (
+        one.ratings.bootstrap_map(one.scorer, bootstrap.replicates, bootstrap.seed)
+        for one in (candidate, other)
+    )
+    difference_B = (map_B - other_B)[~np.isnan(map_B - other_B)]
+    error = difference_B.std(ddof=1) if len(difference_B) > 1 else np.nan
+    return candidate.validation_map - other.validation_map, float(error)
