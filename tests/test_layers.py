@@ -38,7 +38,7 @@ TORCH = {
 }
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
-    {"errors", "code_digest", "launching", "processes", "protobuf", "framing"},
+    {"buffers", "errors", "code_digest", "launching", "processes", "protobuf", "framing"},
     {"files"},
     {"hdf5_writing", "provenance", "gpus", "records", "metrics", "submission", "localisation"},
     {"class_lists", "hdf5", "command_line", "tables", "simulation", "lineage", "ensemble"},

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from segment_em.buffers import Buffers
 from segment_em.errors import InputError
 from segment_em.index import Index
 from segment_em.records import mapped
@@ -33,6 +34,7 @@ class FrameReader:
     def __init__(self, index: Index, max_frames: int):
         self.index = index
         self.max_frames = max_frames
+        self._buffers = Buffers()
         self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()  # by file, last opened last
         self._maps_change = threading.Lock()
         self._first = next(iter(index.modalities.values()))  # of equal files in all modalities
@@ -53,7 +55,7 @@ class FrameReader:
         """
         rows = np.asarray(rows)
         out = {
-            name: np.empty((len(rows), padded_frames, modality.width), modality.dtype)
+            name: self._buffers.empty((len(rows), padded_frames, modality.width), modality.dtype)
             for name, modality in self.index.modalities.items()
         }
         return out, self.fill(rows, out)
