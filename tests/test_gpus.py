@@ -1,6 +1,5 @@
 """Jobs on pretended devices: each holds its own, all are busy while work waits."""
 
-import json
 import os
 import signal
 import subprocess
@@ -15,14 +14,17 @@ from segment_em import gpus
 from segment_em.errors import InputError
 
 SCRIPT = Path(gpus.__file__).parent.parent / "on_gpus.py"
-# What a job does: note when it holds which devices.
+# What a job does: note when it holds which devices. A shell, since it starts at once.
 JOB = """
-import json, os, sys, time
-start = time.time()
-time.sleep(float(sys.argv[2]))
-record = {"devices": os.environ["CUDA_VISIBLE_DEVICES"], "start": start, "end": time.time()}
-open(sys.argv[1], "w").write(json.dumps(record))
+echo "$CUDA_VISIBLE_DEVICES" > "$0.part"
+date +%s.%N >> "$0.part"; sleep "$1"; date +%s.%N >> "$0.part"
+mv "$0.part" "$0"
 """
+
+
+def recorded(path):
+    devices, start, end = path.read_text().split()
+    return {"devices": devices, "start": float(start), "end": float(end)}
 
 
 @pytest.fixture
@@ -40,11 +42,11 @@ def job(machine, count, *command):
 def test_eight_jobs_share_four_devices_that_are_never_held_twice_and_never_idle(machine, tmp_path):
     counts = [1, 1, 2, 1, 1, 1, 1, 1]
     jobs = [
-        job(machine, count, sys.executable, "-c", JOB, str(tmp_path / f"{number}.json"), "2.5")
+        job(machine, count, "sh", "-c", JOB, str(tmp_path / f"{number}.txt"), "2.5")
         for number, count in enumerate(counts)
     ]
     assert [one.wait() for one in jobs] == [0] * len(jobs)
-    runs = [json.loads((tmp_path / f"{number}.json").read_text()) for number in range(len(jobs))]
+    runs = [recorded(tmp_path / f"{number}.txt") for number in range(len(jobs))]
     assert [len(run["devices"].split(",")) for run in runs] == counts
     for device in "0123":
         spans = sorted((r["start"], r["end"]) for r in runs if device in r["devices"].split(","))
@@ -65,10 +67,10 @@ def test_a_killed_job_frees_its_device_at_once(machine, tmp_path):
     while not list(tmp_path.rglob("5.lock")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    second = job(machine, 1, sys.executable, "-c", JOB, str(tmp_path / "second.json"), "0")
+    second = job(machine, 1, "sh", "-c", JOB, str(tmp_path / "second.txt"), "0")
     first.send_signal(signal.SIGKILL)
     assert second.wait(timeout=30) == 0
-    assert json.loads((tmp_path / "second.json").read_text())["devices"] == "5"
+    assert recorded(tmp_path / "second.txt")["devices"] == "5"
 
 
 def test_a_job_that_sees_fewer_devices_than_promised_stops_and_names_both(machine, tmp_path):
