@@ -2,14 +2,18 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import left_behind
+
 # Where the programs look by themselves: a job of the executor forgets SLURM_CONF.
 SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
+SECONDS_TO_END = 30
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 
 SLURM_CONF = """
@@ -20,7 +24,7 @@ SlurmdPort={node_port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -34,7 +38,7 @@ SwitchType=switch/none
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-SchedulerParameters=sched_interval=1,batch_sched_delay=0,defer_batch
+SchedulerParameters=sched_interval=1,batch_sched_delay=0
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
@@ -67,29 +71,63 @@ def running(folder: Path):
     _configure(folder)
     SYSTEM_CONF.parent.mkdir(parents=True, exist_ok=True)
     SYSTEM_CONF.symlink_to(folder / "slurm.conf")
-    environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
+    # A job that forgets the one still carries the other.
+    environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf"), "CLUSTER": str(folder)}
     socket_path = folder / "munge.socket"
     daemons = []
     try:
         daemons.append(
             _start(
+                environment,
                 *("munged", "--foreground", "--force", f"--socket={socket_path}"),
                 *(f"--key-file={folder}/munge.key", f"--pid-file={folder}/munged.pid"),
                 *(f"--log-file={folder}/munged.log", f"--seed-file={folder}/munge.seed"),
             )
         )
         _wait(socket_path.exists, "munged", folder)
-        daemons.append(_start("slurmctld", "-D", "-f", environment["SLURM_CONF"]))
-        daemons.append(_start("slurmd", "-D", "-f", environment["SLURM_CONF"]))
+        daemons.append(_start(environment, "slurmctld", "-D", "-f", environment["SLURM_CONF"]))
+        daemons.append(_start(environment, "slurmd", "-D", "-f", environment["SLURM_CONF"]))
         _wait(lambda: _idle(environment), "slurmd", folder)
         yield environment
     finally:
-        subprocess.run(["scancel", f"--user={os.getuid()}"], env=environment, check=False)
+        _empty(environment)
         for daemon in reversed(daemons):
-            daemon.terminate()
-        for daemon in daemons:
-            daemon.wait(timeout=60)
+            _end(daemon)
         SYSTEM_CONF.unlink()
+        left = left_behind.processes(str(folder))
+        for number in left:
+            os.kill(number, signal.SIGKILL)
+    assert not left, f"processes that the cluster left behind: {left}"
+
+
+def _empty(environment: dict[str, str]) -> None:
+    """Kill all jobs and wait for the last to go: without the controller, slurmd waits for ever."""
+    kill = ["scancel", f"--user={os.getuid()}", "--signal=KILL", "--full"]
+    cancel = ["scancel", f"--user={os.getuid()}"]
+    list_jobs = ["squeue", "--noheader", "--format=%i"]
+    deadline = time.monotonic() + SECONDS_TO_END
+    while subprocess.run(list_jobs, env=environment, capture_output=True).stdout:
+        for command in (kill, cancel):
+            subprocess.run(command, env=environment, capture_output=True, check=False)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(1)
+
+
+def _end(daemon: subprocess.Popen) -> None:
+    daemon.terminate()
+    try:
+        daemon.wait(timeout=SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
+
+
+def scontrol(environment: dict[str, str], *arguments: str) -> str:
+    """What a call of scontrol says."""
+    return subprocess.run(
+        ["scontrol", *arguments], env=environment, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def _configure(folder: Path) -> None:
@@ -120,8 +158,10 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _start(*command: str) -> subprocess.Popen:
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _start(environment: dict[str, str], *command: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def _idle(environment: dict[str, str]) -> bool:

@@ -20,7 +20,7 @@ def plan(tmp_path_factory):
             (folder / f"data/yt8m/{split}/{split}{number:04d}.tfrecord").touch()
     (folder / "data/yt8m/segment_label_ids.csv").write_text("Index\n3\n7\n")
     (folder / "data/yt8m/vocabulary.csv").write_text("Index,Name\n3,Game\n7,Vehicle\n")
-    done = snakemake(folder, "--dry-run", config=ROOT / "configs/yt8m.yaml")
+    done = snakemake(folder, "--dry-run", configs=[ROOT / "configs/yt8m.yaml"])
     assert done.returncode == 0, done.stdout[-3000:]
     stats = done.stdout.split("Job stats:")[1].split("total")[0]
     return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", stats, re.M)}

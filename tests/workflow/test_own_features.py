@@ -71,9 +71,9 @@ def test_the_readme_config_localises_in_own_hdf5_files(tmp_path):
     config = next(block for block in blocks("README.md", "yaml") if "experiment: mine" in block)
     (tmp_path / "mine.yaml").write_text(config.replace("/data/mine", str(tmp_path)))
     run = snakemake(
-        *(tmp_path, str(tmp_path / "mine.yaml"), "--config", "controls=false"),
+        *(tmp_path, "--config", "controls=false"),
         *("em={iterations: [[logistic@video_prior]]}", "training={pretrain: {epochs: 20}}"),
-        config=TINY,
+        configs=[TINY, tmp_path / "mine.yaml"],
     )
     assert run.returncode == 0, run.stdout
     found = pd.read_csv(tmp_path / "results/mine/localisations.csv")

@@ -90,7 +90,7 @@ class Project:
         done = snakemake(
             self.folder,
             *arguments,
-            config=self.folder / "code/reruns.yaml",
+            configs=[self.folder / "code/reruns.yaml"],
             snakefile=self.folder / "code/Snakefile",
         )
         assert done.returncode == 0, done.stdout[-4000:]

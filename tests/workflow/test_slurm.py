@@ -2,12 +2,16 @@
 
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
+import left_behind
 import pytest
 from workflow_runs import ROOT, TINY, snakemake
 
@@ -18,17 +22,15 @@ pytestmark = [
     pytest.mark.slurm,
     pytest.mark.skipif(cluster.obstacle() is not None, reason=f"SLURM: {cluster.obstacle()}"),
 ]
-# Fewer jobs than tiny.yaml has, of every kind that it has.
-SHORTER = [
-    "--config",
-    "em={iterations: [[transformer_early@video_prior, nextvlad@label_corrected]]}",
-    "controls=false",
-]
+CONFIGURATION = [str(TINY), str(ROOT / "tests/workflow/slurm.yaml")]
 # What a test needs beside the profile: no waiting for a network that is not there.
 OVERLAY = [
-    *("--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "2"),
+    *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
     *("--latency-wait", "10", "--slurm-no-account"),
 ]
+TRAINED = "results/tiny/em/iteration-1/transformer_early@video_prior"
+FIRST = "results/tiny/em/iteration-0/logistic/pretrained.safetensors"
+SECONDS_TO_START = 300
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +40,12 @@ def slurm(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def local_results(tmp_path_factory):
+def local(tmp_path_factory):
+    """The folder of the same run on this machine alone."""
     folder = tmp_path_factory.mktemp("local")
-    run = snakemake(folder, *SHORTER)
-    assert run.returncode == 0, run.stdout
-    return folder / "results/tiny"
+    run = snakemake(folder, configs=CONFIGURATION)
+    assert run.returncode == 0, run.stdout[-4000:]
+    return folder
 
 
 def submit(folder, environment, *arguments):
@@ -53,7 +56,7 @@ def submit(folder, environment, *arguments):
             [
                 *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
                 *("--workflow-profile", str(ROOT / "profiles/slurm"), "--directory", str(folder)),
-                *("--configfile", str(TINY), *OVERLAY, *SHORTER, *arguments),
+                *("--configfile", *CONFIGURATION, *OVERLAY, *arguments),
             ],
             env=environment | {"PATH": f"{binaries}{os.pathsep}{environment['PATH']}"},
             stdout=log,
@@ -61,8 +64,19 @@ def submit(folder, environment, *arguments):
         )
 
 
+def finish(run, folder):
+    assert run.wait() == 0, (folder / "run.log").read_text()
+
+
+def jobs(environment, rule=""):
+    """What SLURM knows of the jobs of a rule, running and ended: {name of a field: text}."""
+    shown = cluster.scontrol(environment, "show", "job", "--details", "--oneliner")
+    found = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in shown.splitlines()]
+    return [job for job in found if job.get("Comment", "").startswith(f"rule_{rule}")]
+
+
 class Watcher(threading.Thread):
-    """Notes, twice a second, which jobs hold which GPUs."""
+    """Notes, twice a second, which jobs hold which GPUs: {job: its GPUs}."""
 
     def __init__(self, environment):
         super().__init__(daemon=True)
@@ -70,94 +84,101 @@ class Watcher(threading.Thread):
 
     def run(self):
         while not self.over.wait(0.5):
-            self.seen.append(holders(self.environment))
+            shown = cluster.scontrol(self.environment, "show", "job", "--details", "--oneliner")
+            running = [line for line in shown.splitlines() if "JobState=RUNNING" in line]
+            held = {line: re.search(r"GRES=gpu\S*\(IDX:([\d,-]+)\)", line) for line in running}
+            self.seen.append(
+                {
+                    re.search(r"JobId=(\d+)", line)[1]: index[1]
+                    for line, index in held.items()
+                    if index
+                }
+            )
 
 
-def scontrol(environment, *arguments):
-    return subprocess.run(
-        ["scontrol", *arguments], env=environment, capture_output=True, text=True
-    ).stdout
+def wait_for_state(folder, run):
+    """Until the M-step of TRAINED has written a state."""
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not list((folder / TRAINED).glob(".pretrained.state/*.state")):
+        assert run.poll() is None, (folder / "run.log").read_text()
+        assert time.monotonic() < deadline, (folder / "run.log").read_text()
+        time.sleep(0.05)
 
 
-def holders(environment):
-    """{job: its GPUs} of the jobs that run now."""
-    found = {}
-    for job in scontrol(environment, "show", "job", "-d", "-o").splitlines():
-        if "JobState=RUNNING" in job and (index := re.search(r"GRES=gpu\S*\(IDX:([\d,-]+)\)", job)):
-            found[re.search(r"JobId=(\d+)", job)[1]] = index[1]
-    return found
-
-
-def equal_results(local, cluster_results):
-    for name in ("table.csv", "submission.csv"):
-        assert (cluster_results / name).read_bytes() == (local / name).read_bytes(), name
-
-
-def test_the_cluster_gives_the_local_results_and_no_two_jobs_share_a_gpu(
-    slurm, local_results, tmp_path
-):
+@pytest.fixture(scope="module")
+def disturbed(slurm, tmp_path_factory):
+    """A run on the cluster of which one job was requeued in training; its folder, GPUs held."""
+    folder = tmp_path_factory.mktemp("cluster")
     watcher = Watcher(slurm)
     watcher.start()
-    run = submit(tmp_path, slurm)
-    assert run.wait() == 0, (tmp_path / "run.log").read_text()
+    run = submit(folder, slurm)
+    wait_for_state(folder, run)
+    (job,) = (
+        job["JobId"]
+        for job in jobs(slurm, "maximise")
+        if job["JobState"] == "RUNNING" and "transformer_early" in job["Comment"]
+    )
+    cluster.scontrol(slurm, "requeue", job)
+    finish(run, folder)
     watcher.over.set()
-    equal_results(local_results, tmp_path / "results/tiny")
-    assert max(len(jobs) for jobs in watcher.seen) == 2
-    for jobs in watcher.seen:
-        assert len(set(jobs.values())) == len(jobs), jobs
+    watcher.join()
+    return folder, watcher.seen
 
 
-def test_a_job_that_is_requeued_in_training_resumes_to_the_same_results(
-    slurm, local_results, tmp_path
-):
-    # Long enough to be caught in the middle.
-    longer = "training={m_step: {epochs: 600}}"
-    expected = tmp_path / "undisturbed"
-    expected.mkdir()
-    assert snakemake(expected, *SHORTER, longer).returncode == 0
-    folder = tmp_path / "preempted"
-    folder.mkdir()
-    run = submit(folder, slurm, longer)
-    job = training_job(slurm, folder, run)
-    scontrol(slurm, "requeue", job)
-    assert run.wait() == 0, (folder / "run.log").read_text()
-    equal_results(expected / "results/tiny", folder / "results/tiny")
-    logs = "".join(path.read_text() for path in folder.rglob("maximise.log"))
-    assert "going on after step" in logs
+def test_the_cluster_gives_the_local_results(disturbed, local):
+    folder, _ = disturbed
+    for name in ("table.csv", "submission.csv", "localisations.csv"):
+        made = (folder / "results/tiny" / name).read_bytes()
+        assert made == (local / "results/tiny" / name).read_bytes(), name
 
 
-def training_job(environment, folder, run):
-    """The number of a job that is in the middle of an M-step."""
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and run.poll() is None:
-        for log in folder.rglob("maximise.log"):
-            if "epoch" in log.read_text():
-                name = log.parent.name.replace("@", "_")
-                for job in scontrol(environment, "show", "job", "-o").splitlines():
-                    if "JobState=RUNNING" in job and "maximise" in job and name in job:
-                        return re.search(r"JobId=(\d+)", job)[1]
-        time.sleep(0.2)
-    raise AssertionError((folder / "run.log").read_text())
+def test_no_two_jobs_ever_hold_the_same_gpu_and_both_are_used(disturbed):
+    _, seen = disturbed
+    for held in seen:
+        assert len(set(held.values())) == len(held), held
+    assert max(len(held) for held in seen) == 2
 
 
-def test_a_job_over_its_memory_is_tried_again_with_more(slurm, local_results, tmp_path):
-    # A job that trains holds some hundreds of MB: too much for the first try.
-    little = "compute={memory_mb: {train: 150}}"
-    run = submit(tmp_path, slurm, little, "--retries", "3")
-    assert run.wait() == 0, (tmp_path / "run.log").read_text()
-    equal_results(local_results, tmp_path / "results/tiny")
-    assert "Trying to restart job" in (tmp_path / "run.log").read_text()
-    asked = {
-        int(job["mem"])
-        for job in map(described, scontrol(slurm, "show", "job", "-o").splitlines())
-        if job["rule"] == "pretrain"
-    }
-    assert len(asked) > 1
-    assert max(asked) >= 2 * min(asked)
+def test_the_job_that_was_requeued_in_training_went_on_from_its_state(disturbed):
+    folder, _ = disturbed
+    assert "going on after step" in (folder / TRAINED / "maximise.log").read_text()
+    assert not left_behind.hidden(folder / "results")
 
 
-def described(job):
-    """Rule and MB of a job, from a line of scontrol; mem is 0 where SLURM states none."""
-    rule = re.search(r"Comment=rule_(\w+?)(_wildcards|\s)", job)
-    memory = re.search(r"(?:MinMemoryNode|mem)=(\d+)M", job)
-    return {"rule": rule[1] if rule else "", "mem": memory[1] if memory else 0}
+def with_data(local, folder):
+    """A folder in which the records are simulated and indexed already."""
+    for part in ("data", "index"):
+        shutil.copytree(local / "results" / part, folder / "results" / part)
+    return folder
+
+
+def test_a_job_over_its_memory_is_tried_again_with_more(slurm, local, tmp_path):
+    # A process that has loaded PyTorch holds more, whatever it trains.
+    folder, little = with_data(local, tmp_path), "compute={memory_mb: {train: 200}}"
+    before = {job["JobId"] for job in jobs(slurm)}
+    finish(submit(folder, slurm, "--config", little, "--retries", "5", "--", FIRST), folder)
+    tries = [job for job in jobs(slurm, "pretrain") if job["JobId"] not in before]
+    assert len(tries) > 1
+    memory = [int(job["MinMemoryNode"].removesuffix("M")) for job in tries]
+    assert all(more == 2 * less for less, more in pairwise(memory)), memory
+    assert (folder / FIRST).read_bytes() == (local / FIRST).read_bytes()
+
+
+def test_a_job_over_its_time_is_tried_again_with_more_and_goes_on(slurm, local, tmp_path):
+    shutil.copytree(local, tmp_path, dirs_exist_ok=True)
+    for path in (tmp_path / TRAINED).iterdir():
+        path.unlink()
+    weights = f"{TRAINED}/pretrained.safetensors"
+    before = {job["JobId"] for job in jobs(slurm)}
+    run = submit(tmp_path, slurm, "--config", "compute={minutes: {train: 1}}", "--", weights)
+    wait_for_state(tmp_path, run)
+    # As where a disk hangs. SLURM wakes the job when its minute is over, to let it save its state.
+    for number, command in left_behind.processes(str(tmp_path)).items():
+        if command.startswith("python") and "maximise.py" in command:
+            os.kill(number, signal.SIGSTOP)
+    finish(run, tmp_path)
+    tries = [job for job in jobs(slurm, "maximise") if job["JobId"] not in before]
+    assert [job["TimeLimit"] for job in tries] == ["00:01:00", "00:02:00"]
+    assert [job["JobState"] for job in tries] == ["TIMEOUT", "COMPLETED"]
+    assert "going on after step" in (tmp_path / TRAINED / "maximise.log").read_text()
+    assert (tmp_path / weights).read_bytes() == (local / weights).read_bytes()
