@@ -39,6 +39,7 @@ def test_the_right_jobs_are_planned(plan):
         "test": members + controls,
         "select": 1 + iterations,
         "weigh": 2,
+        "describe_ensemble": 1,
         "evaluate_ensemble": 4,
         "predict": chunks,
         "submission": 1,
