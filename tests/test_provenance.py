@@ -75,3 +75,17 @@ def test_another_major_or_minor_version_is_named_another_patch_is_not(tmp_path, 
         str(tmp_path / "deep/minor.json"): "torch 2.8.1, now 2.9.1",
         str(tmp_path / "major.how.json"): "numpy 1.1.0, now 2.1.0",
     }
+
+
+def test_the_gpus_that_a_job_held_are_named_as_on_their_host(monkeypatch):
+    for variable in ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(variable, raising=False)
+    assert provenance.circumstances("cpu")["gpus"] == []
+    assert provenance.circumstances("cuda")["gpus"] == ["0"]  # what torch takes by itself
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 3")
+    assert provenance.circumstances("cuda")["gpus"] == ["2", "3"]
+    # SLURM shows each job its devices as 0, 1, ...
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("SLURM_JOB_GPUS", "7")
+    assert provenance.circumstances("cuda")["gpus"] == ["7"]
+    assert provenance.circumstances("cpu")["gpus"] == []

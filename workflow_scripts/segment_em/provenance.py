@@ -8,12 +8,14 @@ time). Nothing heavy is imported: the workflow reads these files at each start.
 
 import hashlib
 import json
+import os
 import platform
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -120,7 +122,8 @@ class TrainingJob(Job):
 def circumstances(device: str) -> dict[str, Any]:
     """What differs from run to run without deciding the result.
 
-    versions: of the packages that this process has loaded. device: where tensors were.
+    versions: of the packages that this process has loaded. device: where tensors were. gpus: the
+    names of those that the job held, on its host. started: UTC. seconds: up to now.
     """
     return {
         "git_commit": _git("rev-parse", "HEAD"),
@@ -129,9 +132,18 @@ def circumstances(device: str) -> dict[str, Any]:
         "versions": {package: version(package) for package in PACKAGES if package in sys.modules},
         "host": platform.node(),
         "device": device,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(STARTED)),
-        "seconds": round(time.time() - STARTED, 1),
+        "gpus": _gpus() if device == "cuda" else [],
+        "started": datetime.fromtimestamp(STARTED, UTC).isoformat(timespec="milliseconds"),
+        "seconds": round(time.time() - STARTED, 3),
     }
+
+
+def _gpus() -> list[str]:
+    """SLURM shows each job its devices as 0, 1, ...; their names on the host stand elsewhere."""
+    for variable in ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES"):
+        if os.environ.get(variable):
+            return [name.strip() for name in os.environ[variable].split(",")]
+    return ["0"]
 
 
 def other_versions(folders: Iterable[str | Path]) -> dict[str, str]:
