@@ -2,7 +2,8 @@
 
 The digest of a module is taken over its syntax tree without docstrings, so that comments,
 formatting, docstrings, a touch or a checkout change nothing. The modules are those that the
-script reaches through imports inside this library, and the plug-ins that it loads by name.
+script reaches through imports inside this library, and the plug-ins that it loads by name. What a
+package holds beside Python (the page's template) counts, to the byte, as part of its __init__.
 """
 
 import ast
@@ -52,7 +53,11 @@ def _tree(path: Path) -> ast.Module:
 def _digest(path: Path) -> str:
     # unparse rather than dump: dump's text differs between Python versions.
     tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+    found = hashlib.sha256(ast.unparse(tree).encode())
+    if path.name == "__init__.py":
+        for file in sorted(path.parent.glob("*.*")):
+            found.update(b"" if file.suffix == ".py" else file.name.encode() + file.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
