@@ -30,6 +30,7 @@ TORCH = {
     "losses",
     "monitor",
     "processes",
+    "replay",
     "scoring",
     "stages",
     "training",
@@ -38,14 +39,15 @@ TORCH = {
 }
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
-    {"buffers", "errors", "code_digest", "launching", "processes", "protobuf", "framing"},
+    {"buffers", "errors", "code_digest", "launching", "processes", "protobuf", "framing", "page"},
     {"files"},
     {"hdf5_writing", "provenance", "gpus", "records", "metrics", "submission", "localisation"},
+    {"truth", "timeline"},
     {"class_lists", "hdf5", "command_line", "tables", "simulation", "lineage", "ensemble"},
-    {"ratings_table", "skipped"},
+    {"ratings_table", "skipped", "report_tables", "figures"},
     {"candidates", "calibration"},
     {"weighing", "selection"},
-    {"index"},
+    {"index", "movers"},
     {"annotations"},
     {"own_features"},
     {"indexing"},
@@ -53,9 +55,11 @@ ORDER = [
     {"averaging", "predictions", "labels", "dataset", "checkpoint", "comparison"},
     {"monitor", "training_state"},
     {"label_sets", "training", "inference", "outputs", "interval_files"},
-    {"stages"},
+    {"inspection", "shown_videos"},
+    {"stages", "viewer"},
     {"scoring"},
-    {"evaluation", "new_videos"},
+    {"evaluation", "new_videos", "replay"},
+    {"report"},
 ]
 
 
@@ -103,6 +107,8 @@ def test_heavy_packages_stay_where_they_belong(path):
     assert "yaml" not in used, "the library does not know the configuration file"
     assert "h5py" not in used or area(path) in HDF5
     assert "torch" not in used or area(path) in TORCH
+    assert "matplotlib" not in used or area(path) == "figures"
+    assert "jinja2" not in used or area(path) == "page"
 
 
 def test_models_know_nothing_but_torch_and_each_other():

@@ -1,0 +1,88 @@
+"""Which videos the report shows: all where they are few, else the worst and a fair sample.
+
+V videos
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from segment_em.files import replacing
+from segment_em.index import Index, columns_of, in_validation, read_index
+from segment_em.predictions import Predictions, read_predictions
+
+PARTS = ("test", "validation")
+COLUMNS = ["part", "video_id"]
+
+
+def choose(
+    test_index: Sequence[str | Path],
+    prediction_paths: Sequence[str | Path],
+    segments_index: Sequence[str | Path],
+    validation_fraction: float,
+    limits: Mapping[str, int],
+    out: str | Path,
+) -> None:
+    """Write which videos of the test set and of the validation part are shown, as CSV.
+
+    limits: {part: videos at most}. Half of a part that is larger are the videos whose ratings the
+    ensemble meets worst (test only: nothing has scored the others yet), the rest are drawn by a
+    hash of their id, so that the choice stays when videos are added.
+    """
+    test, rated = read_index(test_index), read_index(segments_index)
+    errors = {"test": rating_errors(test, prediction_paths)}
+    ids = {
+        "test": test.video_ids,
+        "validation": rated.video_ids[in_validation(rated.video_ids, validation_fraction)],
+    }
+    rows = []
+    for part in PARTS:
+        error_V = errors.get(part, np.full(len(ids[part]), np.nan))
+        rows += [(part, name) for name in _chosen(ids[part], error_V, limits[part])]
+    with replacing(out) as temporary:
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_shown(path: str | Path) -> dict[str, list[str]]:
+    """{part: ids} as `choose` wrote them; every part is there."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return {part: table.loc[table["part"] == part, "video_id"].tolist() for part in PARTS}
+
+
+def rating_errors(index: Index, prediction_paths: Sequence[str | Path]) -> np.ndarray:
+    """float64 [V]: mean distance of the scores from what raters said (0 or 1); nan if unrated."""
+    row_of = {name: row for row, name in enumerate(index.video_ids.tolist())}
+    error_V = np.full(len(index), np.nan)
+    for path in prediction_paths:
+        chunk = read_predictions(path)
+        for position, name in enumerate(chunk.video_ids):
+            error_V[row_of[name]] = _rating_error(index, row_of[name], chunk, position)
+    return error_V
+
+
+def _rating_error(index: Index, row: int, chunk: Predictions, position: int) -> float:
+    span = slice(index.ratings.indptr[row], index.ratings.indptr[row + 1])
+    column = columns_of(chunk.class_ids, index.ratings.class_id[span])
+    segment = index.ratings.start_second[span] // chunk.segment_frames
+    first, stop = chunk.video_indptr[position : position + 2]
+    usable = (column >= 0) & (segment < stop - first)
+    if not usable.any():
+        return float("nan")
+    scores = np.asarray(chunk.scores[first + segment[usable], column[usable]], np.float64)
+    return float(np.abs(scores - index.ratings.positive[span][usable]).mean())
+
+
+def _chosen(ids: np.ndarray, error_V: np.ndarray, limit: int) -> list[str]:
+    """At most `limit` of the videos, in the order of the index."""
+    if len(ids) <= limit:
+        return ids.tolist()
+    worst = np.argsort(-np.nan_to_num(error_V, nan=-1.0), kind="stable")[: limit // 2]
+    worst = worst[~np.isnan(error_V[worst])]
+    hashes = [hashlib.sha256(str(name).encode()).digest() for name in ids]
+    taken = set(worst.tolist())
+    others = [row for row in sorted(range(len(ids)), key=hashes.__getitem__) if row not in taken]
+    rows = np.sort([*worst, *others[: limit - len(worst)]])
+    return ids[rows.astype(int)].tolist()
