@@ -11,6 +11,7 @@ include: "rules/initialise.smk"
 include: "rules/em.smk"
 include: "rules/evaluate.smk"
 include: "rules/localise.smk"
+include: "rules/report.smk"
 include: "rules/compare.smk"
 
 
@@ -20,9 +21,10 @@ rule all:
         f"{RESULTS}/table.csv",
         f"{RESULTS}/submission.csv",
         f"{RESULTS}/localisations.csv",
+        f"{RESULTS}/report.html",
         MAIN.kept(),
     message:
-        f"Finished: the table is in {RESULTS}/table.csv"
+        f"Finished: {RESULTS}/table.csv and {RESULTS}/report.html"
 
 
 onsuccess:

@@ -63,6 +63,14 @@ def test_an_edit_shows_in_the_digest_of_that_module_alone(library):
     assert {name for name in before if before[name] != after[name]} == {"segment_em/records.py"}
 
 
+def test_a_file_beside_a_packages_code_counts_as_part_of_the_package(library):
+    before = digests(library, "report.py", ())
+    edit(library / "segment_em/page/report.css", "--line: ", "--line:  ")
+    after = digests(library, "report.py", ())
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"segment_em/page/__init__.py"}
+
+
 def test_another_models_file_does_not_matter(library):
     before = digests(library)
     path = library / "segment_em" / "models" / "nextvlad.py"

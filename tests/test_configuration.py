@@ -57,6 +57,8 @@ def test_equal_settings_are_equal_whatever_their_notation(config):
 MISTAKES = {
     "unknown key": ("trainig", {}, r"trainig: unknown key; did you mean 'training'\?"),
     "unknown nested key": ("data.chunk", 2, r"data.chunk: unknown key; did you mean 'chunks'\?"),
+    "link that runs": ("report.link", "javascript:x({id})", r"report.link: 'javascript:x\({id}\)'"),
+    "link without id": ("report.link", "https://a.example/", r"report.link: .*does not match"),
     "missing key": ("em.keep", REMOVED, "em: 'keep' is missing"),
     "wrong type": ("seed", "many", "seed: 'many' is not of type 'integer'"),
     "out of range": ("data.validation_fraction", 1.5, "data.validation_fraction: 1.5 is"),

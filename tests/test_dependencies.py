@@ -12,10 +12,12 @@ ROOT = Path(__file__).parent.parent
 # As docs/dependencies.md writes them: what the package's own metadata has to say.
 LICENCES = {
     "MIT": r"\bMIT\b",
-    "BSD-3": r"BSD-3-Clause",
+    "BSD-3": r"BSD-3-Clause|OSI Approved :: BSD License",
     "Apache-2.0": r"Apache",
     "LGPL-2.1": r"LGPL-2\.1",
     "MPL-2.0": r"MPL-2\.0",
+    "MIT-CMU": r"MIT-CMU",
+    "PSF": r"Python Software Foundation License",
 }
 
 

@@ -1,15 +1,19 @@
 """envs/*.yaml agree with the one lock file, and each job's file has what the job imports."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from segment_em.code_digest import code_digests
+
 ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "workflow_scripts"
 LOCK = dict(
-    line.split("==")
+    line.lower().split("==")
     for line in (ROOT / "requirements.lock").read_text().splitlines()
     if "==" in line
 )
@@ -27,19 +31,37 @@ def test_conda_environments_pin_what_the_lock_pins(path):
             assert LOCK[PYPI_NAMES.get(name, name)] == version
 
 
-def test_the_torch_environment_has_every_package_that_the_library_imports():
-    names = {
-        PYPI_NAMES.get(entry.split("=")[0], entry.split("=")[0])
-        for entry in yaml.safe_load((ROOT / "envs/torch.yaml").read_text())["dependencies"]
-    }
-    for path in (ROOT / "workflow_scripts").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            modules = []
-            if isinstance(node, ast.Import):
-                modules = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                modules = [node.module]
-            for module in modules:
-                top = module.split(".")[0]
-                if top not in sys.stdlib_module_names and top != "segment_em":
-                    assert top in names, f"{path.name} imports {top}"
+def jobs():
+    """(script, environment) of each rule that runs a script."""
+    rules = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    blocks = re.split(r"^ *rule\b", rules, flags=re.M)[1:]
+    found = [
+        (re.search(r'SCRIPTS / "(\w+\.py)"', block), re.search(r"envs/(\w+)\.yaml", block))
+        for block in blocks
+    ]
+    return sorted({(script[1], environment[1]) for script, environment in found if script})
+
+
+def imported(path):
+    """The packages that a file imports, beside the standard library and our own."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"segment_em"}
+
+
+@pytest.mark.parametrize(("script", "environment"), jobs())
+def test_a_jobs_environment_has_every_package_that_its_code_imports(script, environment):
+    entries = yaml.safe_load((ROOT / f"envs/{environment}.yaml").read_text())["dependencies"]
+    names = {PYPI_NAMES.get(entry.split("=")[0], entry.split("=")[0]) for entry in entries}
+    plugins = [
+        str(path.relative_to(SCRIPTS / "segment_em"))
+        for folder in ("models", "estimators", "thresholds")
+        for path in (SCRIPTS / "segment_em" / folder).glob("*.py")
+        if environment == "torch" or folder != "models"
+    ]
+    for module in code_digests(SCRIPTS / script, plugins):
+        assert imported(SCRIPTS / module) <= names, module

@@ -45,6 +45,11 @@ def test_the_right_jobs_are_planned(plan):
         "submission": 1,
         "localisations": 1,
         "tabulate": 1,
+        "inspect_labels": iterations,
+        "choose_videos": 1,
+        "replay": 1 + iterations + 1,
+        "figures": 1,
+        "report": 1,
         "all": 1,
     }
 

@@ -55,15 +55,32 @@ def estimated(i):
 
 def label_sets(i):
     estimations = {1: ["video_prior"], 2: ["video_prior", "label_corrected"]}[i]
-    return {f"em/iteration-{i}/label_sets/{estimation}.csv" for estimation in estimations}
+    files = {f"em/iteration-{i}/label_sets/{estimation}.csv" for estimation in estimations}
+    return files | {f"em/iteration-{i}/inspection.csv"}
 
 
+def replayed(*scorers):
+    return {
+        f"report/scores/{name}/{part}.h5" for name in scorers for part in ("test", "validation")
+    }
+
+
+PAGE = {"report.html"}
+FIGURES = {
+    f"figures/{name}.{ending}"
+    for name in (
+        *("map_by_iteration", "positives_by_class", "videos_with_positive", "agreement"),
+        *("against_truth", "training_curves", "ap_by_class", "timeline"),
+    )
+    for ending in ("svg", "csv")
+} | {"figures/devices.csv"}
+SHOWN = {"report/videos.csv"} | replayed("F0", "F1", "F2", "ensemble")
 PREDICTIONS = {"predictions/000.h5", "predictions/001.h5"}
 CSV = {"submission.csv", "localisations.csv"}
 MEMBERS_JSON = {"ensemble/members.json", "ensemble.json"}
-ENSEMBLE = MEMBERS_JSON | scores("ensemble") | PREDICTIONS | CSV
+ENSEMBLE = MEMBERS_JSON | scores("ensemble") | PREDICTIONS | CSV | SHOWN
 CONTROL_ENSEMBLE = {"controls/ensemble/members.json"} | scores("controls/ensemble")
-TABLE = {"table.csv"}
+TABLE = {"table.csv"} | FIGURES | PAGE
 ITERATION_1 = trained(EARLY_1) | selected(1)
 ITERATION_2 = trained(EARLY_2, NEXTVLAD_2) | selected(2)
 E_STEP_1, E_STEP_2 = estimated(1) | label_sets(1), estimated(2) | label_sets(2)
@@ -108,7 +125,9 @@ class Project:
             file.removeprefix("results/small/")
             for file in pending
             if not file.endswith(".json")
-            or re.search(r"(validation|test|ensemble|members)\.json$", file)
+            or re.search(
+                r"(?<!/scores)/[^/]+/(validation|test|members)\.json$|ensemble\.json$", file
+            )
         }
 
     def configure(self, change):
@@ -222,7 +241,7 @@ SETTINGS = {
     ),
     "an iteration more": (
         iterations([E], [E, N], [E, N]),
-        E_STEP_3 | ITERATION_3 | ENSEMBLE | TABLE,
+        E_STEP_3 | ITERATION_3 | ENSEMBLE | TABLE | replayed("F3"),
     ),
     "seed": (setting("seed", 1), EVERYTHING_TRAINED),
     "validation fraction": (
@@ -236,8 +255,10 @@ SETTINGS = {
     ),
     "localisation's threshold": (
         setting("localisation.threshold", 0.2),
-        {"localisations.csv", "ensemble.json"},
+        {"localisations.csv", "ensemble.json"} | FIGURES | PAGE,
     ),
+    "report title": (setting("report", {"title": "Another"}), PAGE),
+    "videos that the report shows": (setting("report.videos", {"test": 5}), SHOWN | FIGURES | PAGE),
     "speed only": (setting("compute.inference_videos", 8), set()),
     "1e-3 for 0.001": (setting("models.nextvlad.training", {"learning_rate": "1e-3"}), set()),
     "a model that is not used": (setting("models.bigru", {"hidden": 3}), set()),
@@ -307,7 +328,15 @@ EDITS = {
     ),
     "the adapter predict.py": (
         ("predict.py", PREDICT, f"{PREDICT}\n    assert settings"),
-        PREDICTIONS | CSV,
+        PREDICTIONS | CSV | SHOWN | FIGURES | PAGE,
+    ),
+    "figures.py": (
+        ("segment_em/figures.py", "SHOWN_CLASSES = 40", "SHOWN_CLASSES = 39"),
+        FIGURES | PAGE,
+    ),
+    "the page's style": (
+        ("segment_em/page/report.css", "--muted: #5c6873", "--muted: #5c6874"),
+        PAGE,
     ),
 }
 
@@ -354,9 +383,10 @@ def test_a_changed_record_file_repeats_its_chunk_and_what_follows(project):
     chunk = chunk_of(project, "test-000.tfrecord")
     records = project.folder / "records"
     shutil.copy(records / "test-001.tfrecord", records / "test-000.tfrecord")
-    tests = {f"{run}/test.json" for run in (*MEMBERS, *CONTROLS, "ensemble", "controls/ensemble")}
+    runs = (*MEMBERS, *CONTROLS, "ensemble", "controls/ensemble")
+    tests = {f"{run}/test.{ending}" for run in runs for ending in ("json", "ratings.csv")}
     assert project.wanted() == (
-        index("test", chunk) | tests | {f"predictions/{chunk}.h5"} | CSV | TABLE
+        index("test", chunk) | tests | {f"predictions/{chunk}.h5"} | CSV | SHOWN | TABLE
     )
 
 
@@ -433,7 +463,7 @@ def test_without_records_a_removed_record_file_is_noticed(moved):
 
 def test_without_any_provenance_a_result_is_made_again(moved):
     (moved.results / "localisations.json").unlink()
-    assert moved.wanted() == {"localisations.csv"}
+    assert moved.wanted() == {"localisations.csv"} | FIGURES | PAGE
 
 
 # Versions, lineage, comparison ------------------------------------------------------------------

@@ -1,0 +1,150 @@
+"""What the report of an experiment is made from, and what decides it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from configuration import split_member
+from experiments import Experiment
+
+from segment_em.provenance import beside, canonical
+
+PARTS = ("test", "validation")
+# Each with a caption in rules/captions/.
+FIGURES = {
+    "map_by_iteration": "Result",
+    "positives_by_class": "E-step",
+    "videos_with_positive": "E-step",
+    "agreement": "E-step",
+    "against_truth": "E-step",
+    "training_curves": "Training",
+    "ap_by_class": "Classes",
+    "timeline": "The run",
+}
+
+
+def estimations(e: Experiment, i: int | str) -> list[str]:
+    """The estimations that the members of an iteration learn from."""
+    return list(dict.fromkeys(split_member(member)[1] for member in e.members[int(i)]))
+
+
+def label_sets(e: Experiment, i: int | str) -> list[str]:
+    return [e.label_set(i, estimation) for estimation in estimations(e, i)]
+
+
+def inspections(e: Experiment) -> list[str]:
+    return [f"{e.folder}/em/iteration-{i}/inspection.csv" for i in range(1, e.last + 1)]
+
+
+def truth(e: Experiment, split: str) -> str | list[str]:
+    """What really occurs in a split; an empty list where it is not known."""
+    return f"{e.data.folder}/truth/{split}.npz" if e.data.simulated else []
+
+
+def window(e: Experiment) -> dict[str, int]:
+    """How videos are cut into segments."""
+    return {key: e.config["data"][key] for key in ("max_frames", "segment_frames")}
+
+
+def process(e: Experiment) -> dict[str, Any]:
+    return {"members": e.members, "controls": e.controls}
+
+
+# Scores of the shown videos -----------------------------------------------------------------------
+
+
+def choice_settings(e: Experiment) -> str:
+    fraction = e.config["data"]["validation_fraction"]
+    return canonical({"videos": e.config["report"]["videos"], "validation_fraction": fraction})
+
+
+def scorers(e: Experiment) -> list[str]:
+    """F of each iteration, and the ensemble."""
+    return [*(f"F{i}" for i in range(e.last + 1)), "ensemble"]
+
+
+def scorer_file(e: Experiment, scorer: str) -> str:
+    """The file that scores: weights, or a members.json."""
+    if scorer == "ensemble":
+        return e.ensemble(scorer)
+    return e.selected(scorer[1:], "safetensors")
+
+
+def scorer_weights(e: Experiment, scorer: str) -> list[str]:
+    """The weights that a members.json may name."""
+    runs = e.may_join(scorer) if scorer == "ensemble" else []
+    return [e.weights(run, "finetuned") for run in runs]
+
+
+def scorer_models(e: Experiment, scorer: str) -> list[str]:
+    if scorer == "ensemble":
+        return e.model_files(*e.may_join(scorer))
+    return e.teacher_files(int(scorer[1:]) + 1)
+
+
+def replays(e: Experiment) -> list[str]:
+    folder = f"{e.folder}/report/scores"
+    return [f"{folder}/{scorer}/{part}.h5" for scorer in scorers(e) for part in PARTS]
+
+
+# Figures and page ---------------------------------------------------------------------------------
+
+
+def figure_files(e: Experiment) -> list[str]:
+    names = [f"{name}.{ending}" for name in FIGURES for ending in ("svg", "csv")]
+    return [f"{e.folder}/figures/{name}" for name in (*names, "devices.csv")]
+
+
+def tables(e: Experiment) -> list[str]:
+    """table.csv, and what it was made from."""
+    return [f"{e.folder}/table.csv", *e.table_inputs()]
+
+
+def estimated(e: Experiment) -> list[str]:
+    """What each E-step did."""
+    return [*inspections(e), *(file for i in range(1, e.last + 1) for file in label_sets(e, i))]
+
+
+def told(e: Experiment) -> list[str]:
+    """The .json that tells how a result came to be, of every result before the report."""
+    splits = ("train", "segments", "test")
+    made = [file for split in splits for file in e.data.index(split)]
+    if e.data.simulated:
+        made += [e.data.class_list, *(f for split in splits for f in e.data.record_files(split))]
+    made += [e.weights(run, stage) for run in e.all_runs() for stage in ("pretrained", "finetuned")]
+    for i in range(1, e.last + 1):
+        made += [*e.pseudo_labels(i), *e.calibration(i), *e.mean_teacher(i)]
+    made += [*e.table_inputs(), *(e.ensemble(group) for group in e.groups()), *estimated(e)]
+    made += [*e.predictions(), *(f"{e.folder}/{name}.csv" for name in ("table", "submission"))]
+    made += [
+        f"{e.folder}/ensemble.json",
+        f"{e.folder}/localisations.csv",
+        f"{e.folder}/report/videos.csv",
+        *replays(e),
+    ]
+    return _unique(str(beside(file)) for file in made)
+
+
+def ratings(e: Experiment) -> list[str]:
+    """Each rating's score by every model and ensemble."""
+    runs = [*e.all_runs(), *e.groups()]
+    return [e.ratings(run, part) for run in runs for part in PARTS]
+
+
+def page_settings(e: Experiment) -> str:
+    shown = {
+        key: e.config["report"][key] for key in ("title", "link", "thumbnail", "classes_a_video")
+    }
+    return canonical(
+        {
+            "process": process(e),
+            "page": shown
+            | {
+                "threshold": e.config["localisation"]["threshold"],
+                "validation_fraction": e.config["data"]["validation_fraction"],
+            },
+        }
+    )
+
+
+def _unique(files: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(files))

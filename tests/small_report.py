@@ -1,0 +1,203 @@
+"""Result files of a small experiment that never ran, for the report: names and numbers made up.
+
+Ids, class names and the title hold what HTML, JSON and SVG have to escape.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from small_records import FEATURES
+from test_truth import write_truth
+
+from segment_em import figures, ratings_table, report, report_tables, timeline
+from segment_em.index import write_index
+from segment_em.indexing import build_index
+from segment_em.predictions import write_predictions
+from segment_em.records import Ratings, encode_example, write_records
+
+HOSTILE = "</script><script>window.broken=1</script>\"'&$<b>ü"
+CLASS_IDS = np.array([3, 5, 8, 13, 21])
+NAMES = {3: "Guitar", 5: HOSTILE, 8: "NA", 13: "Straße, nachts", 21: ""}
+MEMBERS = [
+    ["logistic"],
+    ["early@video_prior", "late@label_corrected"],
+    ["early@video_prior", "late@label_corrected"],
+]
+CONTROLS = ["early", "late"]
+SCORERS = ["F0", "F1", "F2", "ensemble"]
+PROCESS = report_tables.Process(MEMBERS, CONTROLS)
+RUNS = [f"em/iteration-{i}/{member}" for i in range(3) for member in MEMBERS[i]]
+RUNS += [f"controls/{model}" for model in CONTROLS]
+COUNTS = {"test": 60, "validation": 12}
+SHOWN = {"test": 59, "validation": 12}  # the last test video is left out
+PAGE = report.Page(HOSTILE, "https://example.org/{id}", None, 3, 0.5, 1.0)
+
+
+class SmallReport:
+    """Everything that the page is made from, under results/small of the working directory."""
+
+    def __init__(self, page=PAGE):
+        self.folder, self.page = Path("results/small"), page
+        self.random = np.random.default_rng(0)
+        self.frames, self.index, self.truth, self.scores = {}, {}, {}, {}
+        for part in COUNTS:
+            self._videos(part)
+        self.results = self._results()
+        self.figures = self._figures()
+
+    def write(self):
+        """Write the page; returns its path."""
+        sources = report.Sources(
+            self.results,
+            self.figures,
+            [self.index["test"]],
+            [self.index["validation"]],
+            [self.scores[s, part] for s in SCORERS for part in COUNTS],
+            list(self.truth.values()),
+        )
+        report.write_report(sources, PROCESS, self.page, self.folder / "report.html")
+        return (self.folder / "report.html").resolve()
+
+    def _videos(self, part):
+        """Records, their index, the truth and each scorer's scores."""
+        names = [f"{part}-{n:02d}" for n in range(COUNTS[part])]
+        names[0] = part + HOSTILE
+        payloads, truth, frames = [], {}, []
+        for name in names:
+            length = int(self.random.integers(6, 58))
+            start = 5 * self.random.integers(0, -(-length // 5), 4)
+            rated = self.random.choice(CLASS_IDS, 4)
+            ratings = Ratings(start, rated, self.random.integers(0, 2, 4).astype(np.float32))
+            labels = self.random.choice(CLASS_IDS, 2, replace=False) if part != "test" else []
+            arrays = {key: np.zeros((length, width), np.uint8) for key, width in FEATURES.items()}
+            payloads.append(encode_example(name, np.array(labels, np.int64), arrays, ratings))
+            truth[name] = (length, [(int(rated[0]), 0, length // 2 + 1)])
+            frames.append(length)
+        records = self.folder / f"{part}.tfrecord"
+        records.parent.mkdir(parents=True, exist_ok=True)
+        write_records(records, payloads)
+        self.index[part] = str(self.folder / f"{part}-index.h5")
+        write_index(self.index[part], build_index([records], FEATURES, 5), {})
+        split = {"test": "test", "validation": "segments"}[part]
+        self.truth[part] = str(write_truth(self.folder / f"{split}.npz", truth))
+        for scorer in SCORERS:
+            path = self.folder / f"report/scores/{scorer}/{part}.h5"
+            counts = np.array(frames[: SHOWN[part]])
+            segments = (-(-counts // 5)).sum()
+            scores = self.random.random((segments, len(CLASS_IDS))).astype(np.float32) ** 2
+            shown = np.array(names[: SHOWN[part]])
+            write_predictions(path, [scores], shown, counts, CLASS_IDS, 5, {})
+            self.scores[scorer, part] = str(path)
+
+    def _json(self, name, value):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value))
+        return str(path)
+
+    def _how(self, name, script, second):
+        stamp = {"code": {f"{script}.py": "0"}, "epoch_losses": [0.9, 0.5, 0.4]}
+        now = {
+            "started": f"2026-01-01T00:00:{second:02d}.000+00:00",
+            "seconds": 1.5,
+            "host": "one",
+            "gpus": [],
+            "git_commit": None,
+            "git_clean": False,
+            "python": "3.11",
+            "versions": {"numpy": "2"},
+        }
+        return self._json(name, {"stamp": stamp, "circumstances": now})
+
+    def _scored(self, run, stages):
+        """validation.json, test.json and their .ratings.csv of a run."""
+        made = []
+        for part in ("validation", "test"):
+            aps = {
+                stage: {str(c): float(self.random.random()) for c in CLASS_IDS} for stage in stages
+            }
+            results = {
+                stage: {"map": float(np.mean(list(ap.values()))), "map_sd": 0.01, "ap": ap}
+                for stage, ap in aps.items()
+            }
+            made.append(self._json(f"{run}/{part}.json", {"results": results}))
+            made.append(str(Path(made[-1]).with_suffix(".ratings.csv")))
+            self._write_ratings(made[-1], stages)
+        return made
+
+    def _write_ratings(self, path, stages):
+        rated = 40
+        classes = CLASS_IDS[np.arange(rated) % len(CLASS_IDS)]
+        names = np.array([f"test-{n + 1:02d}" for n in range(rated)])
+        table = ratings_table.RatingScores(
+            names,
+            np.zeros(rated, np.int64),
+            classes,
+            np.arange(rated) % 3 > 0,
+            {stage: self.random.random(rated) for stage in stages},
+            {stage: self.random.permutation(rated) for stage in stages},
+        )
+        ratings_table.write(path, table)
+
+    def _results(self):
+        files = []
+        for run in RUNS:
+            files += self._scored(run, ["pretrained", "finetuned"])
+        for run in ("ensemble", "controls/ensemble"):
+            files += self._scored(run, ["ensemble"])
+        for i, run in enumerate([RUNS[0], RUNS[1], RUNS[1]]):
+            chosen = {"weights": f"results/small/{run}/finetuned.safetensors"}
+            files.append(self._json(f"em/iteration-{i}/selected.json", {"selected": chosen}))
+        return [*files, *self._label_sets(), self._table()]
+
+    def _label_sets(self):
+        made = []
+        for i in (1, 2):
+            rows = []
+            for number, estimation in enumerate(("video_prior", "label_corrected")):
+                kept = {"class": CLASS_IDS, "videos": [9, 8, 7, 3, 0]}
+                made.append(str(self.folder / f"em/iteration-{i}/label_sets/{estimation}.csv"))
+                Path(made[-1]).parent.mkdir(parents=True, exist_ok=True)
+                table = pd.DataFrame(kept | {"videos_with_positive": [8, 6, 5, 0, 0]})
+                table.to_csv(made[-1], index=False)
+                positives = np.array([30, 20, 10, 4, 0]) + number
+                counts = {"positives": positives, "agreed": positives - number}
+                counts |= {"any": positives - number + 1, "correct": positives // 2, "true": 25}
+                rows.append(pd.DataFrame({"class": CLASS_IDS, "estimation": estimation} | counts))
+            made.append(str(self.folder / f"em/iteration-{i}/inspection.csv"))
+            pd.concat(rows).to_csv(made[-1], index=False)
+        return made
+
+    def _table(self):
+        rows = []
+        for run in RUNS:
+            model, _, estimation = run.rpartition("/")[2].partition("@")
+            kind = "control" if run.startswith("controls") else "member"
+            iteration = run.split("-")[1][0] if kind == "member" else ""
+            for stage in ("pretrained", "finetuned"):
+                chosen = stage == "finetuned" and run in RUNS[:2]
+                learned = estimation or "video_labels"
+                rows.append((kind, iteration, model, learned, stage, 0.6, 0.01, 0.5, int(chosen)))
+        rows.append(("ensemble", 2, "mean", "", "", 0.7, 0.01, 0.65, 0))
+        rows.append(("control_ensemble", "", "mean", "", "", 0.68, 0.01, 0.6321, 0))
+        columns = ["kind", "iteration", "model", "estimation", "stage"]
+        columns += ["validation_map", "validation_map_sd", "test_map", "selected"]
+        pd.DataFrame(rows, columns=columns).to_csv(self.folder / "table.csv", index=False)
+        self._how("table.json", "tabulate_results", 59)
+        return str(self.folder / "table.csv")
+
+    def _figures(self):
+        stages = [(run, stage) for run in RUNS for stage in ("pretrained", "finetuned")]
+        told = [
+            self._how(f"{run}/{stage}.json", stage.removesuffix("ned"), 2 * n)
+            for n, (run, stage) in enumerate(stages)
+        ]
+        tables = report_tables.every_table(
+            report_tables.Results([*self.results, *told]), PROCESS, NAMES
+        )
+        jobs = timeline.timeline(told)
+        names = figures.write_all(*tables, *jobs, self.folder / "figures")
+        files = [f"{name}.{ending}" for name in names for ending in ("svg", "csv")]
+        return [str(self.folder / "figures" / file) for file in files if file != "devices.svg"]

@@ -1,0 +1,195 @@
+"""The page and its numbers, from result files that never ran."""
+
+import base64
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_report import CLASS_IDS, HOSTILE, NAMES, PAGE, PROCESS, SCORERS, SHOWN, SmallReport
+
+from segment_em import figures, report, report_tables
+from segment_em.predictions import read_predictions
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    before = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("small"))
+    yield SmallReport()
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def text(small):
+    return small.write().read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def data(text):
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+
+
+def test_what_people_wrote_never_becomes_markup(text):
+    assert "<script>window.broken" not in text
+    assert len(re.findall(r"<script\b", text)) == 3
+    assert len(re.findall(r"</script>", text)) == 3
+
+
+def test_the_page_refers_to_nothing_outside_but_its_own_files(text):
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', text)
+    assert addresses
+    assert all(re.match(r"(#|figures/|table\.csv|data:)", address) for address in addresses)
+
+
+def test_names_and_ids_come_back_as_they_were(data):
+    assert [entry["name"] for entry in data["classes"]] == list(NAMES.values())
+    assert data["viewer"]["videos"][0]["id"] == "test" + HOSTILE
+
+
+def scores_of(data, number):
+    """uint8 [scorers, classes, segments] of a video, by the layout that viewer_data states."""
+    packed = np.frombuffer(base64.b64decode(data["viewer"]["scores"]), np.uint8)
+    first = 0
+    for video in data["viewer"]["videos"]:
+        shape = (len(SCORERS), len(video["classes"]), -(-video["seconds"] // 5))
+        if video is data["viewer"]["videos"][number]:
+            return packed[first : first + np.prod(shape)].reshape(shape)
+        first += np.prod(shape)
+    return None
+
+
+@pytest.mark.parametrize("number", [0, 17, 58, 59, 70])
+def test_the_viewer_holds_each_scorers_scores_to_half_a_255th(small, data, number):
+    video = data["viewer"]["videos"][number]
+    part = "test" if number < SHOWN["test"] else "validation"
+    assert video["part"] == (part == "validation")
+    found = scores_of(data, number)
+    for place, scorer in enumerate(SCORERS):
+        chunk = read_predictions(small.scores[scorer, part])
+        row = chunk.video_ids.tolist().index(video["id"])
+        first, stop = chunk.video_indptr[row : row + 2]
+        expected = np.asarray(chunk.scores[first:stop])[:, video["classes"]].T
+        np.testing.assert_allclose(found[place] / 255, expected, atol=0.5 / 255 + 1e-6)
+
+
+def test_a_videos_classes_are_those_rated_labelled_or_true_and_the_highest(data):
+    for number, video in enumerate(data["viewer"]["videos"]):
+        wanted = {*video["labels"], *video["ratings"][::3], *video["truth"][::3]}
+        assert wanted <= set(video["classes"])
+        assert len(video["classes"]) == max(PAGE.classes_a_video, len(wanted))
+        best = scores_of(data, number)[-1].max(axis=1).astype(int)
+        assert (np.diff(best) <= 0).all()
+
+
+def test_a_videos_error_is_its_mean_distance_from_its_ratings(small, data):
+    video = data["viewer"]["videos"][3]
+    chunk = read_predictions(small.scores["ensemble", "test"])
+    first = chunk.video_indptr[chunk.video_ids.tolist().index(video["id"])]
+    distances = [
+        abs(float(chunk.scores[first + segment, column]) - positive)
+        for column, segment, positive in zip(*[iter(video["ratings"])] * 3, strict=True)
+    ]
+    assert video["error"] == pytest.approx(np.mean(distances), abs=1e-4)
+
+
+def test_steps_explain_what_changed_and_leave_out_an_iteration_that_kept_f(data):
+    pairs = [(step["before"], step["after"]) for step in data["steps"]]
+    assert pairs == [("F0", "ensemble"), ("controls", "ensemble"), ("F0", "F1")]
+    assert all(len(rows) <= 10 for step in data["steps"] for rows in step["segments"].values())
+    assert any(step["segments"] for step in data["steps"])
+
+
+def test_counts_of_ratings_by_class_are_those_of_the_index(small, data):
+    from segment_em.index import read_index
+
+    ratings = read_index([small.index["test"]]).ratings
+    for entry in data["classes"]:
+        chosen = ratings.class_id == entry["id"]
+        assert entry["rated"] == chosen.sum()
+        assert entry["positives"] == ratings.positive[chosen].sum()
+
+
+def maps(**values):
+    rows = [("F", 0, "logistic", None, values["first"])]
+    rows += [("ensemble", 2, "mean", None, values["ensemble"])]
+    if "controls" in values:
+        rows += [("control_ensemble", None, "mean", None, values["controls"])]
+    table = pd.DataFrame(rows, columns=["kind", "iteration", "model", "x", "validation_map"])
+    return table.assign(test_map=table["validation_map"] if values.get("rated", True) else np.nan)
+
+
+def test_the_result_in_one_sentence():
+    assert report.sentence(maps(first=0.7, ensemble=0.8, controls=0.815), PROCESS) == (
+        "After 2 iterations of EM the ensemble reaches a test mAP of 0.800, 0.015 below the same "
+        "models trained without EM and 0.100 above the model it began with (logistic)."
+    )
+    one = replace(PROCESS, members=PROCESS.members[:2])
+    assert report.sentence(maps(first=0.8, ensemble=0.8, rated=False), one) == (
+        "After 1 iteration of EM the ensemble reaches a validation mAP of 0.800, level with the "
+        "model it began with (logistic)."
+    )
+
+
+def test_the_table_says_how_far_each_model_is_above_its_control(small):
+    table = pd.read_csv(small.folder / "table.csv")
+    table.loc[(table["kind"] == "control") & (table["model"] == "early"), "test_map"] = 0.42
+    rows = report.table_rows(table)
+    gains = {(row["kind"], row["iteration"], row["model"]): row["gain"] for row in rows}
+    assert gains["member", 1, "early"] == pytest.approx(0.08)
+    assert gains["member", 0, "logistic"] is None
+    assert gains["ensemble", 2, "mean"] == pytest.approx(0.65 - 0.6321)
+    assert [row["model"] for row in rows if row["chosen"]] == ["logistic", "early"]
+
+
+def test_figures_of_the_same_tables_are_the_same_bytes(small):
+    first = {path: Path(path).read_bytes() for path in small.figures}
+    assert small._figures() == small.figures
+    for path in small.figures:
+        assert Path(path).read_bytes() == first[path], path
+
+
+def test_a_class_is_named_in_a_figure_as_it_is(small):
+    drawn = (small.folder / "figures/ap_by_class.svg").read_text()
+    assert "<script>window" not in drawn
+    assert "&lt;/script&gt;" in drawn
+
+
+def test_precision_and_recall_are_those_of_the_counts(small):
+    labels = report_tables.estimated_labels(report_tables.Results(small.results))
+    totals = report_tables.label_totals(labels).set_index(["iteration", "estimation"])
+    row = totals.loc[(1, "label_corrected")]
+    # 31 + 21 + 11 + 5 + 1 labels, of which 15 + 10 + 5 + 2 + 0 are right, of 5 x 25.
+    assert row["precision"] == pytest.approx(32 / 69)
+    assert row["recall"] == pytest.approx(32 / 125)
+    assert row["agreement"] == pytest.approx(64 / 69)
+    assert row["videos_with_positive_share"] == pytest.approx(19 / 27)
+
+
+def test_the_columns_of_classes_are_sorted_by_id(small):
+    results = report_tables.Results([*small.results])
+    table = report_tables.ap_by_class(results, PROCESS, NAMES)
+    assert table["class"].tolist() == CLASS_IDS.tolist()
+    known = json.loads((small.folder / "ensemble/test.json").read_text())
+    assert table["ensemble"].tolist() == list(known["results"]["ensemble"]["ap"].values())
+
+
+def test_a_run_without_an_e_step_has_figures_that_say_so(small, tmp_path):
+    results = report_tables.Results([])
+    labels = report_tables.estimated_labels(results)
+    totals = report_tables.label_totals(labels)
+    assert totals.empty
+    assert {"agreement", "precision", "recall"} <= set(totals)
+    for draw, table in (
+        (figures.positives_by_class, labels),
+        (figures.videos_with_positive, labels),
+        (figures.agreement, totals),
+        (figures.against_truth, totals),
+    ):
+        draw(table, tmp_path / "figure.svg")
+        drawn = (tmp_path / "figure.svg").read_text()
+        assert "no E-step" in drawn or "not known" in drawn

@@ -1,0 +1,208 @@
+"""The page as people meet it: in a browser, by mouse and keyboard."""
+
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+from browser import Keys, chromium, needs_browser
+from PIL import Image
+from small_report import HOSTILE, NAMES, SCORERS, SHOWN, SmallReport
+
+from segment_em.predictions import read_predictions
+
+pytestmark = needs_browser
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    before = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("small"))
+    yield SmallReport()
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def path(small):
+    return small.write()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser, path):
+    return browser.open(path)
+
+
+def test_the_page_reads_without_an_error_and_shows_every_figure(page):
+    figures = page.all("figure .drawing > svg")
+    assert len(figures) == 8
+    for figure in figures:
+        assert figure.size["width"] > 300
+        assert figure.size["height"] > 90
+        assert len(figure.find_elements("css selector", "path")) > 5
+    assert page.errors() == []
+
+
+def test_what_people_wrote_runs_nowhere(page):
+    assert page.run("return window.broken") is None
+    assert HOSTILE in page.one(".kicker").text
+    assert HOSTILE in page.one("#class-table").text
+
+
+def column(page, number):
+    return [
+        row.find_elements("css selector", "th, td")[number].text
+        for row in page.all("#class-table tr.class-row")
+    ]
+
+
+def test_a_click_on_a_columns_head_sorts_by_it_and_another_one_turns_the_order(page):
+    heads = page.all("#class-table thead button")
+    number = next(n for n, head in enumerate(heads) if head.text == "Ensemble")
+    assert page.all("th[aria-sort]")[0].text.startswith("Change")
+    heads[number].click()
+    values = [float(text) for text in column(page, number)]
+    assert values == sorted(values, reverse=True)
+    assert page.one("th[aria-sort]").get_attribute("aria-sort") == "descending"
+    page.all("#class-table thead button")[number].click()
+    assert [float(text) for text in column(page, number)] == sorted(values)
+    page.all("#class-table thead button")[0].click()
+    names = column(page, 0)
+    assert "class 21" in names
+    assert names == sorted(names, key=str.lower) or names[0] == HOSTILE
+
+
+def test_sorting_by_keyboard_keeps_the_focus(page):
+    page.all("#class-table thead button")[0].send_keys(Keys.ENTER)
+    assert page.run("return document.activeElement.textContent") == "Class"
+
+
+def test_a_class_opens_to_the_segments_behind_its_change(page, small):
+    row = page.all("#class-table tr.class-row")[0]
+    name = row.find_element("css selector", "th").text
+    row.find_element("css selector", "button").send_keys(Keys.ENTER)
+    segments = page.all(".behind tbody tr")
+    assert 0 < len(segments) <= 10
+    segments[0].find_element("css selector", "button").click()
+    assert page.one("#video").get_attribute("data-video") == segments[0].get_attribute("data-video")
+    pinned = page.all(".strip.pinned")
+    assert not pinned or name in pinned[0].text
+
+
+def test_another_step_is_compared_when_it_is_chosen(page):
+    before = column(page, -1)
+    page.run(
+        "const s = document.getElementById('step'); s.value = '1';"
+        "s.dispatchEvent(new Event('change'))"
+    )
+    assert sorted(column(page, -1)) != sorted(before)
+
+
+def assert_strips_are_those_of_the_files(page, small, scorer):
+    """Bars and heat of every strip of the shown video, against the HDF5 files."""
+    shown = page.one("#video").get_attribute("data-video")
+    part = "test" if shown.startswith("test") else "validation"
+    chunks = {name: read_predictions(small.scores[name, part]) for name in SCORERS}
+    chunk = chunks[scorer]
+    row = chunk.video_ids.tolist().index(shown)
+    first, stop = chunk.video_indptr[row : row + 2]
+    strips = page.run(
+        "return [...document.querySelectorAll('.strip')].map(s => [Number(s.dataset.class),"
+        "[...s.querySelectorAll('.bars rect')].map(r => Number(r.getAttribute('height'))),"
+        "(c => Array.from({length: c.height}, (_, n) => Array.from("
+        "c.getContext('2d').getImageData(0, n, c.width, 1).data.filter((_, k) => k % 4 == 3))))"
+        "(s.querySelector('.heat canvas'))])"
+    )
+    assert strips
+    for class_id, heights, heat in strips:
+        place = chunk.class_ids.tolist().index(class_id)
+        np.testing.assert_allclose(heights, chunk.scores[first:stop, place], atol=0.003)
+        for name, found in zip(SCORERS, heat, strict=True):
+            expected = chunks[name].scores[first:stop, place]
+            np.testing.assert_allclose(np.divide(found, 255), expected, atol=0.003)
+
+
+def test_choosing_by_keyboard_shows_the_right_scores(page, small):
+    page.one("#video-list").click()
+    seen = [page.one("#video").get_attribute("data-video")]
+    for key in ("j", Keys.ARROW_DOWN, Keys.PAGE_DOWN):
+        page.press(key)
+        seen.append(page.one("#video").get_attribute("data-video"))
+        assert_strips_are_those_of_the_files(page, small, "ensemble")
+    assert len(set(seen)) == 4
+    page.press("k")
+    page.press(Keys.ARROW_LEFT)
+    assert_strips_are_those_of_the_files(page, small, "F2")
+    page.press(Keys.ARROW_LEFT)
+    assert_strips_are_those_of_the_files(page, small, "F1")
+    assert page.errors() == []
+
+
+def test_typing_an_id_finds_the_video(page, small):
+    page.one("body").send_keys("/")
+    page.press("validation-07", Keys.ENTER)
+    assert page.one("#video").get_attribute("data-video") == "validation-07"
+    assert page.one("#video-count").text.startswith("1 video,")
+    assert_strips_are_those_of_the_files(page, small, "ensemble")
+
+
+def test_the_worst_videos_come_first_and_a_class_narrows_the_list(page):
+    data = json.loads(page.run("return document.getElementById('data').textContent"))
+    errors = [video["error"] for video in data["viewer"]["videos"] if video["error"] is not None]
+    first = page.one("#video").get_attribute("data-video")
+    by_id = {video["id"]: video for video in data["viewer"]["videos"]}
+    assert by_id[first]["error"] == max(errors)
+    page.run(
+        "const c = document.getElementById('video-class'); c.value = '2';"
+        "c.dispatchEvent(new Event('change'))"
+    )
+    wanted = [video for video in data["viewer"]["videos"] if 2 in video["classes"]]
+    assert page.one("#video-count").text.startswith(f"{len(wanted)} videos")
+    assert page.one(".strip").get_attribute("data-class") == "8"
+
+
+def test_the_page_says_how_many_videos_it_leaves_out(page):
+    told = page.one("#viewer-lead").text
+    assert told.startswith("59 of 60 test videos (the worst and a sample) and all 12 validation")
+
+
+def test_ratings_truth_labels_and_threshold_are_drawn(page):
+    data = json.loads(page.run("return document.getElementById('data').textContent"))
+    video = next(v for v in data["viewer"]["videos"] if v["part"] == 1 and v["ratings"])
+    page.run("window.showVideo(arguments[0], null)", video["id"])
+    assert len(page.all(".marks span")) == len(video["ratings"]) / 3
+    assert len(page.all(".truth rect")) == len(video["truth"]) / 3
+    names = [list(NAMES.values())[column] for column in video["labels"]]
+    assert all(label.text in (*names, "class 21") for label in page.all(".labels b"))
+    assert len(page.all(".labels b")) == len(names)
+    lines = page.all(".bars line")
+    assert {float(line.get_attribute("y1")) for line in lines} == {0.5}
+    link = page.one(".video-head a").get_attribute("href")
+    assert link.startswith("https://example.org/validation")
+
+
+def test_the_list_holds_no_more_rows_than_are_seen(page):
+    assert len(page.all("#video-list .item")) < 40
+    assert sum(SHOWN.values()) > 40
+    page.run("document.getElementById('video-list').scrollTop = 1e6")
+    page.run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    last = page.all("#video-list .item")[-1]
+    assert last.get_attribute("aria-posinset") == str(sum(SHOWN.values()))
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_the_page_is_neither_cut_nor_empty(browser, path, width):
+    page = browser.open(path, width)
+    assert page.run("return document.documentElement.scrollWidth <= window.innerWidth")
+    image = np.asarray(Image.open(io.BytesIO(page.picture())).convert("L"))
+    assert image.shape[1] == width
+    # Ink in every screenful, and none of it against the right edge.
+    for top in range(0, image.shape[0] - 600, 600):
+        assert (image[top : top + 600] < 128).mean() > 0.002, top
+    assert (image[:, -4:] > 200).all()

@@ -1,0 +1,41 @@
+"""The scores of the videos that the report shows, by one model or ensemble."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segment_em import labels, predictions
+from segment_em.index import read_index
+from segment_em.provenance import Job, write_how
+from segment_em.scoring import Inference, Scorer
+from segment_em.shown_videos import PARTS, read_shown
+
+
+def replay(
+    scorer_path: str | Path,
+    index_paths: Mapping[str, Sequence[str | Path]],
+    shown_path: str | Path,
+    outs: Mapping[str, str | Path],
+    settings: Inference,
+    job: Job,
+) -> None:
+    """Write the scores of the shown videos of each part in the format of predictions.
+
+    scorer_path: weights, or an ensemble.json. index_paths, outs: by part.
+    """
+    shown, stamp = read_shown(shown_path), job.stamp()
+    for part in PARTS:
+        index = read_index(index_paths[part])
+        index = index.take(np.isin(index.video_ids, shown[part]))
+        scorer = Scorer(scorer_path, index, settings, job)
+        predictions.write_predictions(
+            outs[part],
+            (scores for _, scores in scorer.parts()),
+            index.video_ids,
+            scorer.clips.frame_counts,
+            scorer.class_ids,
+            settings.segment_frames,
+            labels.describe(stamp),
+        )
+        write_how(outs[part], stamp, scorer.device.type)

@@ -1,0 +1,267 @@
+"""report.html: one page that tells what a run found, from its result files."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from segment_em import figures, movers, page, ratings_table, viewer
+from segment_em.files import replacing
+from segment_em.index import Index, in_validation, read_index
+from segment_em.provenance import beside
+from segment_em.report_tables import Process, Results, rated_part, read_table, selected_runs
+
+SEGMENTS_BEHIND_A_CHANGE = 10
+LONGEST_JOBS = 8
+
+
+class Sources(NamedTuple):
+    """The files that the page is made from.
+
+    results: table.csv, selected.json, validation.json, test.json and their .ratings.csv. figures:
+    SVG and CSV of figures.write_all. test, segments: index chunks. scores: of the shown videos,
+    <scorer>/<part>.h5. truth: test.npz and segments.npz, or nothing.
+    """
+
+    results: Sequence[str]
+    figures: Sequence[str]
+    test: Sequence[str]
+    segments: Sequence[str]
+    scores: Sequence[str]
+    truth: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What people set of the page.
+
+    link, thumbnail: with {id} for the video's id, or None. classes_a_video: shown at most.
+    threshold: of localisation, drawn into the strips. validation_fraction: of the rated videos.
+    """
+
+    title: str
+    link: str | None
+    thumbnail: str | None
+    classes_a_video: int
+    threshold: float
+    validation_fraction: float
+
+
+def write_report(sources: Sources, process: Process, settings: Page, out: str | Path) -> None:
+    """Write the page: one file with everything in it."""
+    results = Results(sources.results)
+    of_figure = {Path(path).name: Path(path) for path in sources.figures}
+    tables = {
+        name.removesuffix(".csv"): read_table(path)
+        for name, path in of_figure.items()
+        if name.endswith(".csv")
+    }
+    test, segments = read_index(sources.test), read_index(sources.segments)
+    validation = segments.take(in_validation(segments.video_ids, settings.validation_fraction))
+    indexes = {"test": test, "validation": validation}
+    part = rated_part(results)
+    text = page.render(
+        "report.html",
+        title=settings.title,
+        experiment=Path(out).parent.name,
+        sentence=sentence(tables["map_by_iteration"], process),
+        rows=table_rows(results.table("table.csv")),
+        made=json.loads(beside(results.path("table.csv")).read_text())["circumstances"],
+        figures={p.stem: svg_of(p) for p in of_figure.values() if p.suffix == ".svg"},
+        tables={name: table.to_dict("records") for name, table in tables.items()},
+        truth=bool(tables["against_truth"]["precision"].notna().any()),
+        losses=_losses(tables["training_curves"]),
+        longest=_longest(tables["timeline"]),
+        class_count=len(tables["ap_by_class"]),
+        shown_classes=figures.SHOWN_CLASSES,
+        part=part,
+        named=figures.named,
+        data=json_in_html(
+            {
+                **_compared_classes(results, process, tables["ap_by_class"], indexes[part]),
+                "link": settings.link,
+                "thumbnail": settings.thumbnail,
+                "threshold": settings.threshold,
+                "totals": {name: len(index) for name, index in indexes.items()},
+                "viewer": viewer.viewer_data(_parts(sources, indexes), settings.classes_a_video),
+            }
+        ),
+    )
+    with replacing(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _parts(sources: Sources, indexes: Mapping[str, Index]) -> list[viewer.Part]:
+    """The shown videos, part by part."""
+    truth = {Path(path).stem: path for path in sources.truth}
+    splits = {"test": "test", "validation": "segments"}
+    return [
+        viewer.read_part(
+            part,
+            index,
+            {Path(p).parent.name: p for p in sources.scores if Path(p).stem == part},
+            truth.get(splits[part]),
+        )
+        for part, index in indexes.items()
+    ]
+
+
+def json_in_html(value: Any) -> Markup:
+    """JSON that can stand in a <script>: nothing in it ends the element or opens a comment."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def svg_of(path: str | Path) -> Markup:
+    """The <svg> element of a figure's file, without what only a file needs."""
+    text = Path(path).read_text(encoding="utf-8")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    return Markup(text)
+
+
+def sentence(maps: pd.DataFrame, process: Process) -> str:
+    """The result in one sentence. maps: report_tables.map_by_iteration."""
+    part = "test" if maps["test_map"].notna().any() else "validation"
+
+    def value(kind: str) -> float | None:
+        found = maps.loc[maps["kind"] == kind, f"{part}_map"]
+        return float(found.iloc[0]) if len(found) else None
+
+    ensemble, controls, first = value("ensemble"), value("control_ensemble"), value("F")
+    count = f"{process.last} iteration{'' if process.last == 1 else 's'}"
+    after = f"After {count} of EM" if process.last else "Without EM"
+    text = f"{after} the ensemble reaches a {part} mAP of {ensemble:.3f}"
+    if controls is not None:
+        text += f", {compared(ensemble - controls)} the same models trained without EM"
+    model = maps.loc[maps["kind"] == "F", "model"].iloc[0]
+    text += "," if controls is None else " and"
+    return f"{text} {compared(ensemble - first)} the model it began with ({model})."
+
+
+def compared(difference: float) -> str:
+    """0.0151 -> "0.015 above"."""
+    if round(abs(difference), 3) == 0:
+        return "level with"
+    return f"{abs(difference):.3f} {'above' if difference > 0 else 'below'}"
+
+
+def table_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The results table: a row for each fine-tuned model and each ensemble, as in table.csv.
+
+    table: table.csv. Beside its columns: gain, mAP above the control without EM (on test, or on
+    validation where test is not rated), None without one; what does not apply is None.
+    """
+    measure = "test_map" if table["test_map"].notna().any() else "validation_map"
+    key = ["kind", "iteration", "model", "estimation"]
+    chosen = table.groupby(key, dropna=False)["selected"].transform("max").astype(bool)
+    rows = (
+        table.assign(chosen=chosen)[table["stage"] != "pretrained"]
+        .astype(object)
+        .where(lambda cells: cells.notna(), None)
+        .to_dict("records")
+    )
+    controls = {(row["kind"], row["model"]): row[measure] for row in rows}
+    for row in rows:
+        kind = {"member": "control", "ensemble": "control_ensemble"}.get(row["kind"])
+        control = controls.get((kind, row["model"]))
+        row["gain"] = None if control is None else row[measure] - control
+    return rows
+
+
+def _losses(curves: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each training with its first and last loss."""
+    key = ["kind", "iteration", "model", "run", "labels"]
+    of_run = curves.groupby(key, sort=False, dropna=False)["loss"]
+    rows = of_run.agg(epochs="size", first="first", last="last").reset_index()
+    estimation = rows["run"].str.rpartition("@")[2]
+    return rows.assign(
+        iteration=[f"{i:.0f}" if kind == "member" else "none" for kind, i in rows[key[:2]].values],
+        seen=rows["labels"].map(figures.CURVES).where(rows["labels"] != "pseudo", estimation),
+    ).to_dict("records")
+
+
+def _longest(jobs: pd.DataFrame) -> list[dict[str, Any]]:
+    seconds = (jobs["end"] - jobs["start"]).nlargest(LONGEST_JOBS)
+    return [{"job": jobs["job"][row], "seconds": value} for row, value in seconds.items()]
+
+
+def _compared_classes(
+    results: Results, process: Process, table: pd.DataFrame, rated: Index
+) -> dict[str, Any]:
+    """What the page's table of classes needs. table: report_tables.ap_by_class."""
+    return {
+        "classes": _classes(table, rated),
+        "columns": [name for name in table.columns if name not in ("class", "name")],
+        "steps": _steps(results, process, table),
+    }
+
+
+def _classes(table: pd.DataFrame, index: Index) -> list[dict[str, Any]]:
+    """The classes for the page's table: id, name, ap (by column), rated and positive segments."""
+    rated = pd.DataFrame({"class": index.ratings.class_id, "positive": index.ratings.positive})
+    counts = rated.groupby("class")["positive"].agg(["size", "sum"])
+    columns = [name for name in table.columns if name not in ("class", "name")]
+    rows = []
+    for row in table.to_dict("records"):
+        size, positives = counts.loc[row["class"]] if row["class"] in counts.index else (0, 0)
+        rows.append(
+            {
+                "id": row["class"],
+                "name": row["name"] if isinstance(row["name"], str) else "",
+                "ap": [None if np.isnan(row[name]) else round(row[name], 4) for name in columns],
+                "rated": int(size),
+                "positives": int(positives),
+            }
+        )
+    return rows
+
+
+def _steps(results: Results, process: Process, table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The changes that the page explains: from one column of the table to a later one.
+
+    Each is {"before", "after": columns, "segments": {class id: rows as movers.COLUMNS without the
+    class}}. A step between two iterations with the same F is left out, since nothing changed.
+    """
+    part = rated_part(results)
+    files = {
+        f"F{i}": (f"{run}/{part}.ratings.csv", stage)
+        for i, (run, stage) in enumerate(selected_runs(results, process))
+    }
+    files["ensemble"] = (f"ensemble/{part}.ratings.csv", "ensemble")
+    files["controls"] = (f"controls/ensemble/{part}.ratings.csv", "ensemble")
+    pairs = [("F0", "ensemble")]
+    pairs += [("controls", "ensemble")] if process.controls else []
+    pairs += [(f"F{i}", f"F{i + 1}") for i in range(process.last)]
+    return [
+        {"before": a, "after": b, "segments": _movers(results, files[a], files[b], table, (a, b))}
+        for a, b in pairs
+        if files[a] != files[b]
+    ]
+
+
+def _movers(
+    results: Results,
+    before: tuple[str, str],
+    after: tuple[str, str],
+    table: pd.DataFrame,
+    columns: tuple[str, str],
+) -> dict[str, list[list[Any]]]:
+    change = dict(zip(table["class"], table[columns[1]] - table[columns[0]], strict=True))
+    rows = movers.movers(
+        ratings_table.read(results.path(before[0])),
+        ratings_table.read(results.path(after[0])),
+        (before[1], after[1]),
+        change,
+        SEGMENTS_BEHIND_A_CHANGE,
+    )
+    found: dict[str, list[list[Any]]] = {}
+    for class_id, *cells in rows.itertuples(index=False):
+        scores = [None if np.isnan(score) else round(float(score), 3) for score in cells[-2:]]
+        found.setdefault(str(class_id), []).append([*cells[:-2], *scores])
+    return found

@@ -1,0 +1,201 @@
+"""What the report tells, as tables: read from the result files of an experiment, computed here.
+
+A result file is known by its path inside its experiment's folder, such as em/iteration-1/x.json.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from segment_em.errors import InputError
+
+PARTS = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Process:
+    """Who took part. members: names of each iteration's members, 0 included. controls: models."""
+
+    members: Sequence[Sequence[str]]
+    controls: Sequence[str]
+
+    @property
+    def last(self) -> int:
+        return len(self.members) - 1
+
+
+class Results:
+    """The result files of an experiment, some of which may lie in another experiment's folder."""
+
+    def __init__(self, paths: Iterable[str | Path]) -> None:
+        self.paths = {inside(path): Path(path) for path in paths}
+
+    def path(self, name: str) -> Path:
+        """Raises InputError where the experiment has no such file."""
+        if name not in self.paths:
+            raise InputError(f"report: no result {name}; run the workflow to the end")
+        return self.paths[name]
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.path(name).read_text(encoding="utf-8"))
+
+    def table(self, name: str) -> pd.DataFrame:
+        return read_table(self.path(name))
+
+    def names(self, start: str, end: str) -> list[str]:
+        """Names that start and end so, in order."""
+        return sorted(n for n in self.paths if n.startswith(start) and n.endswith(end))
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A CSV file in which only what is empty is missing: a class may be called NA."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def inside(path: str | Path) -> str:
+    """results/<experiment>/em/x.json -> em/x.json."""
+    return Path(*Path(path).parts[2:]).as_posix()
+
+
+def selected_runs(results: Results, process: Process) -> list[tuple[str, str]]:
+    """(run, stage) of F of each iteration, such as ("em/iteration-0/logistic", "finetuned")."""
+    chosen = []
+    for i in range(process.last + 1):
+        weights = inside(results.json(f"em/iteration-{i}/selected.json")["selected"]["weights"])
+        run, _, file = weights.rpartition("/")
+        chosen.append((run, file.removesuffix(".safetensors")))
+    return chosen
+
+
+def rated_part(results: Results) -> str:
+    """The part on which classes are compared: test where it is rated, else validation."""
+    rated = results.json("ensemble/test.json")["results"]["ensemble"]["map"] is not None
+    return "test" if rated else "validation"
+
+
+def map_by_iteration(results: Results, process: Process) -> pd.DataFrame:
+    """mAP on both parts: kind, iteration, model, estimation, validation_map(_sd), test_map.
+
+    Rows: fine-tuned models and ensembles as in table.csv (controls have no iteration), and, as
+    kind F, the model that was selected in each iteration.
+    """
+    table = results.table("table.csv")
+    table = table[table["stage"].isna() | (table["stage"] == "finetuned")]
+    rows = []
+    for i, (run, stage) in enumerate(selected_runs(results, process)):
+        parts = {part: results.json(f"{run}/{part}.json")["results"][stage] for part in PARTS}
+        model, _, estimation = run.rpartition("/")[2].partition("@")
+        maps = (parts["validation"]["map"], parts["validation"]["map_sd"], parts["test"]["map"])
+        rows.append(("F", i, model, estimation or "video_labels", *maps))
+    kept = [
+        "kind", "iteration", "model", "estimation",
+        "validation_map", "validation_map_sd", "test_map",
+    ]  # fmt: skip
+    return pd.concat([table[kept], pd.DataFrame(rows, columns=kept)], ignore_index=True)
+
+
+def estimated_labels(results: Results) -> pd.DataFrame:
+    """What each E-step's estimations labelled: iteration before inspection.inspect's columns,
+    with videos and videos_with_positive of the label sets behind them."""
+    parts = []
+    for name in results.names("em/iteration-", "/inspection.csv"):
+        found = results.table(name)
+        folder = name.rpartition("/")[0] + "/label_sets"
+        sets = pd.concat(
+            results.table(f"{folder}/{estimation}.csv").assign(estimation=estimation)
+            for estimation in found["estimation"].unique()
+        )
+        kept = sets[["class", "estimation", "videos", "videos_with_positive"]]
+        found = found.merge(kept, on=["class", "estimation"], validate="1:1")
+        found.insert(0, "iteration", int(name.split("/")[1].removeprefix("iteration-")))
+        parts.append(found)
+    columns = ["iteration", "class", "estimation", "positives", "agreed", "any", "correct", "true"]
+    empty = pd.DataFrame(columns=[*columns, "videos", "videos_with_positive"])
+    return pd.concat(parts, ignore_index=True) if parts else empty
+
+
+def label_totals(labels: pd.DataFrame) -> pd.DataFrame:
+    """Sums over the classes: a row for each iteration and estimation.
+
+    Beside the sums: agreement, agreed / any; precision and recall against the truth, empty where
+    it is not known; videos_with_positive_share, of the pairs of a video and a class it carries.
+    """
+    sums = labels.groupby(["iteration", "estimation"], sort=False)
+    totals = sums.agg(
+        positives=("positives", "sum"),
+        agreed=("agreed", "sum"),
+        any=("any", "sum"),
+        correct=("correct", lambda column: column.sum(min_count=1)),
+        true=("true", lambda column: column.sum(min_count=1)),
+        videos=("videos", "sum"),
+        videos_with_positive=("videos_with_positive", "sum"),
+    ).reset_index()
+    totals["agreement"] = totals["agreed"] / totals["any"]
+    totals["precision"] = totals["correct"] / totals["positives"]
+    totals["recall"] = totals["correct"] / totals["true"]
+    totals["videos_with_positive_share"] = totals["videos_with_positive"] / totals["videos"]
+    return totals
+
+
+def training_curves(results: Results, process: Process) -> pd.DataFrame:
+    """Mean loss of each epoch: run, kind (member or control), model, iteration, labels (video,
+    pseudo, ratings), epoch from 1, loss."""
+    rows = []
+    for kind, i, run in _runs(process):
+        model, _, estimation = run.rpartition("/")[2].partition("@")
+        for stage in ("pretrained", "finetuned"):
+            losses = results.json(f"{run}/{stage}.json")["stamp"]["epoch_losses"]
+            seen = "ratings" if stage == "finetuned" else "pseudo" if estimation else "video"
+            rows += [
+                (run, kind, model, i, seen, epoch, loss) for epoch, loss in enumerate(losses, 1)
+            ]
+    columns = ["run", "kind", "model", "iteration", "labels", "epoch", "loss"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _runs(process: Process) -> list[tuple[str, int | None, str]]:
+    members = [
+        ("member", i, f"em/iteration-{i}/{member}")
+        for i, names in enumerate(process.members)
+        for member in names
+    ]
+    return members + [("control", None, f"controls/{model}") for model in process.controls]
+
+
+def ap_by_class(results: Results, process: Process, names: Mapping[int, str]) -> pd.DataFrame:
+    """Average precision of each class: class, name, F of each iteration, ensemble, controls.
+
+    Columns F0, F1, ... and ensemble, and controls where there are any; on rated_part.
+    """
+    part = rated_part(results)
+    columns = {
+        f"F{i}": results.json(f"{run}/{part}.json")["results"][stage]["ap"]
+        for i, (run, stage) in enumerate(selected_runs(results, process))
+    }
+    columns["ensemble"] = results.json(f"ensemble/{part}.json")["results"]["ensemble"]["ap"]
+    if process.controls:
+        columns["controls"] = results.json(f"controls/ensemble/{part}.json")["results"]["ensemble"][
+            "ap"
+        ]
+    table = pd.DataFrame(columns, dtype=float).rename_axis("class").reset_index()
+    table["class"] = table["class"].astype(int)
+    table.insert(1, "name", [names.get(number, "") for number in table["class"]])
+    return table.sort_values("class", ignore_index=True)
+
+
+def every_table(
+    results: Results, process: Process, names: Mapping[int, str]
+) -> tuple[pd.DataFrame, ...]:
+    """maps, labels, totals, curves and classes, each as its function above says."""
+    labels = estimated_labels(results)
+    return (
+        map_by_iteration(results, process),
+        labels,
+        label_totals(labels),
+        training_curves(results, process),
+        ap_by_class(results, process, names),
+    )
