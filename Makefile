@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Single-threaded jobs side by side beat one job with many threads at these sizes.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 
-.PHONY: demo demo-seeds demo-faithful collage collage-small test test-reruns test-slurm bench lint lock clean
+.PHONY: demo demo-seeds demo-faithful collage collage-small test test-reruns test-slurm test-faults bench lint lock clean
 
 demo: $(BIN)/installed
 	$(RUN)
@@ -30,15 +30,19 @@ data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false
 
 test: $(BIN)/installed
-	$(BIN)/python -m pytest -m "not reruns and not slurm" --numprocesses $(CORES) --dist loadfile
+	$(BIN)/python -m pytest -m "not reruns and not slurm and not faults" --numprocesses $(CORES) --dist loadfile
 
 # After each of several changes: is the result that of a run from scratch? Minutes more.
 test-reruns: $(BIN)/installed
-	$(BIN)/python -m pytest -m reruns
+	$(BIN)/python -m pytest -m reruns -rs
 
 # The whole workflow on a real SLURM of one node (Debian: apt-get install slurm-wlm munge).
 test-slurm: $(BIN)/installed
-	$(BIN)/python -m pytest -m slurm
+	$(BIN)/python -m pytest -m slurm -rs
+
+# Runs killed at random moments, and full disks (the latter as root). Minutes more.
+test-faults: $(BIN)/installed
+	$(BIN)/python -m pytest -m faults -rs
 
 # What this machine can run, against named baselines: results/benchmarks/*.json and one table.
 BENCHMARKS := reader batches steps estep metric submission memory plan demo gpu
