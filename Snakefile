@@ -28,6 +28,4 @@ rule all:
 
 
 onsuccess:
-    told = Path(COMPARISON if COMPARED else RESULTS) / "table.log"
-    if told.exists():  # not after a run until some other rule
-        print(told.read_text(), end="")
+    print(closing_words(COMPARISON if COMPARED else RESULTS), end="")

@@ -18,7 +18,7 @@ from pathlib import Path
 from measure import ROOT, Row, run
 
 CORES = 2
-INSIDE = re.compile(r"^(?:trained|scored \d+ videos|ranked): ([\d.]+) s$", re.M)
+INSIDE = re.compile(r"^(?:.*: )?(?:trained|scored \d+ videos|ranked): ([\d.]+) s$", re.M)
 
 
 def sizes(quick: bool) -> dict:

@@ -179,3 +179,22 @@ def some_experiments(wildcards):
     if not COMPARED:
         raise WorkflowError("compare: name experiments: --config experiments='[a, b]'")
     return []
+
+
+# What is said at the end --------------------------------------------------------------------------
+
+SHOWN = {
+    "table.csv": "the table",
+    "localisations.csv": "what occurs when",
+    "report.html": "the report",
+}
+
+
+def closing_words(folder):
+    """The table of a folder of results and where the rest lies; "" where there is no table yet."""
+    told = Path(folder) / "table.log"
+    if not told.exists():  # after a run until some other rule
+        return ""
+    places = [(what, Path(folder) / name) for name, what in SHOWN.items()]
+    lines = [f"{what + ':':18}{path}\n" for what, path in places if path.is_file()]
+    return "".join([told.read_text(), "\n", *lines])

@@ -23,6 +23,7 @@ TORCH = {
     "averaging",
     "checkpoint",
     "compute",
+    "curves",
     "dataset",
     "evaluation",
     "inference",
@@ -40,6 +41,7 @@ TORCH = {
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
     {"buffers", "errors", "code_digest", "launching", "processes", "protobuf", "framing", "page"},
+    {"progress", "curves"},
     {"files"},
     {"hdf5_writing", "provenance", "gpus", "records", "metrics", "submission", "localisation"},
     {"truth", "timeline"},

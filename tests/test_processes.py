@@ -150,7 +150,8 @@ def test_a_job_of_two_processes_leaves_one_result_and_one_log(index_path, tmp_pa
     assert said.count("epoch 3 of 3") == 1
     assert ("no GPU here" in said) == (gpus > 0)
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == ["classes.csv", "weights.json", "weights.safetensors"]
+    assert left == ["classes.csv", "events", "weights.json", "weights.safetensors"]
+    assert len(list((tmp_path / "events/weights").iterdir())) == 1
 
 
 def test_compiling_with_several_processes_is_refused(index_path, tmp_path):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from independent_map import mean_average_precision
+from test_curves import curves_in
 from workflow_runs import snakemake
 
 from segment_em.checkpoint import load_weights
@@ -79,6 +80,23 @@ def test_every_member_has_its_weights_with_a_json_beside_them(results):
             head = json.loads(path.with_suffix(".json").read_text())
             assert head["stamp"]["final_loss"] == head["stamp"]["epoch_losses"][-1]
             assert set(head["circumstances"]["versions"]) == {"torch", "numpy", "h5py"}
+
+
+def test_every_training_leaves_its_curves_beside_its_weights(results):
+    weights = [path for path in results.rglob("*.safetensors") if path.stem != "selected"]
+    assert len(weights) == 2 * (7 + 4)
+    for path in weights:
+        losses = json.loads(path.with_suffix(".json").read_text())["stamp"]["epoch_losses"]
+        found = curves_in(path.parent / "events" / path.stem)
+        assert [loss for _, loss in found["epoch/loss"]] == pytest.approx(losses)
+
+
+def test_the_run_ends_with_the_table_and_where_things_lie(tiny_run):
+    ended = snakemake(tiny_run, "--forcerun", "tabulate").stdout.split("(100%) done")[1]
+    assert (tiny_run / "results/tiny/table.log").read_text() in ended
+    assert "results/tiny/table.csv" in ended
+    assert "results/tiny/localisations.csv" in ended
+    assert ("results/tiny/report.html" in ended) == (tiny_run / "results/tiny/report.html").exists()
 
 
 def test_the_selected_model_is_the_best_of_all_so_far(results):

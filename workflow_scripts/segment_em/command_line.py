@@ -109,10 +109,19 @@ def _computing(arguments: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def job(args: argparse.Namespace, inputs: Sequence[str]) -> Job:
     """What the library records and how much of the machine it may use, from the arguments."""
+    _name_lines(args.out)
     return Job(args.config, inputs, args.threads, args.workers, args.gpus)
 
 
 def training_job(args: argparse.Namespace, inputs: Sequence[str]) -> TrainingJob:
     """The same for a job that trains."""
+    _name_lines(args.out)
     common = (args.config, inputs, args.threads, args.workers, args.gpus)
     return TrainingJob(*common, args.state_minutes, args.compile)
+
+
+def _name_lines(out: str) -> None:
+    """Let each log line begin with the job's result: the lines of several jobs mix on a screen."""
+    path = Path(out)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(logging.Formatter(f"{Path(path.parent.name, path.stem)}: %(message)s"))

@@ -15,10 +15,9 @@ from torch.nn import functional
 
 from segment_em.compute import autocast
 from segment_em.dataset import Clips, Dequantise, in_order, load
+from segment_em.progress import Progress
 
 log = logging.getLogger(__name__)
-
-SECONDS_BETWEEN_PROGRESS = 5.0
 
 
 @torch.inference_mode()
@@ -40,7 +39,7 @@ def member_scores(
     """
     for model in models:
         model.to(device).eval()
-    done, started, last = 0, time.monotonic(), time.monotonic()
+    done, started, progress = 0, time.monotonic(), Progress(len(rows))
     for batch in load(clips, in_order(rows, videos), workers, pin=device.type == "cuda"):
         batch = batch.to(device)
         features = dequantise(batch)
@@ -52,9 +51,8 @@ def member_scores(
             scores.append(scores_BSC[mask_BS].cpu().numpy())
         yield batch.rows, scores
         done += len(batch.rows)
-        if time.monotonic() - last >= SECONDS_BETWEEN_PROGRESS:
-            last = time.monotonic()
-            log.info("%d of %d videos, %.0f a second", done, len(rows), done / (last - started))
+        progress.show(done, f"scoring: {done} of {len(rows)} videos")
+    progress.close()
     log.info("scored %d videos: %.1f s", done, time.monotonic() - started)
 
 

@@ -2,9 +2,7 @@
 
 # B clips, S segments, C classes
 
-import logging
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,11 +10,10 @@ import numpy as np
 import torch
 
 from segment_em import processes
+from segment_em.curves import Curves
 from segment_em.errors import InputError
+from segment_em.progress import Progress
 
-log = logging.getLogger(__name__)
-
-SECONDS_BETWEEN_PROGRESS = 5.0
 # Reading a number from a GPU waits for all that is queued there; on the CPU it costs nothing.
 STEPS_BETWEEN_CHECKS = {"cuda": 16}
 # Answering 0.5 to everything costs log 2. A mean over an epoch at three times that, and at three
@@ -26,16 +23,20 @@ DIVERGED = 3.0
 
 @dataclass(frozen=True)
 class Step:
-    """Where training stands. epoch, number: from 0. rows: int64, videos of all processes' batch."""
+    """Where training stands. epoch, number in it: from 0. overall: number through all epochs.
+
+    rows: int64, videos of all processes' batch.
+    """
 
     epoch: int
     number: int
+    overall: int
     rows: np.ndarray
     learning_rate: float
 
 
 class Monitor:
-    """Losses by epoch, a log line every few seconds, and an error where training goes wrong."""
+    """Losses by epoch, progress, curves, and an error where training goes wrong."""
 
     def __init__(
         self,
@@ -44,16 +45,16 @@ class Monitor:
         video_ids: np.ndarray,
         device: torch.device,
         kept: Callable[[], str],
+        curves: Curves,
     ) -> None:
         """videos: in an epoch. video_ids: names of the rows. kept: says where the last state is."""
+        self.curves, self.progress = curves, Progress(epochs * videos)
         self.epochs, self.videos, self.video_ids, self.kept = epochs, videos, video_ids, kept
         self.steps_between_checks = STEPS_BETWEEN_CHECKS.get(device.type, 1)
         self.unchecked: list[tuple[Step, torch.Tensor]] = []
         self.sums = np.zeros((epochs, 2))  # loss times videos, and videos, of each epoch
         self.first_loss = math.nan
         self.comparable, self.varied = False, False  # scores of segments, in this epoch
-        self.resumed_videos = 0.0
-        self.started = self.last = time.monotonic()
 
     def step(self, step: Step, loss: torch.Tensor, norm: torch.Tensor) -> None:
         """Take the loss of all processes and the gradient's norm; raise InputError if not finite.
@@ -77,6 +78,7 @@ class Monitor:
             if math.isnan(self.first_loss):
                 self.first_loss = loss
             self.sums[step.epoch] += loss * len(step.rows), len(step.rows)
+            self.curves.step(step.overall, loss, step.learning_rate, norm)
         self.unchecked.clear()
         self._report(step.epoch)
 
@@ -104,6 +106,7 @@ class Monitor:
             problem = f"diverged: mean loss {mean:g}, at the start {self.first_loss:g}"
             raise self._error(problem, step, "lower the learning rate or the clip norm")
         self.comparable, self.varied = False, False
+        self.curves.epoch(step.epoch + 1, mean)
 
     def check_state(self, step: Step, tensors: Mapping[str, torch.Tensor]) -> None:
         """Raise InputError if the state after a step could not be gone on from.
@@ -124,15 +127,23 @@ class Monitor:
         return {
             "losses": torch.from_numpy(self.sums.copy()),
             "first_loss": torch.tensor(self.first_loss, dtype=torch.float64),
+            **self.curves.captured(),
         }
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Go on from what `captured` gave, perhaps within an epoch."""
         self.sums = tensors["losses"].numpy()
         self.first_loss = tensors["first_loss"].item()
-        self.resumed_videos = self.sums[:, 1].sum()
+        self.curves.restore(tensors)
+        self.progress.close()
+        self.progress = Progress(self.epochs * self.videos, int(self.sums[:, 1].sum()))
         # What the scores of this epoch were is gone: the first one after a stop is not judged.
         self.varied = True
+
+    def close(self) -> None:
+        """Whether training ended well or not."""
+        self.progress.close()
+        self.curves.close()
 
     def _error(self, problem: str, step: Step, remedy: str) -> InputError:
         names = ", ".join(str(name) for name in self.video_ids[step.rows[:5]])
@@ -143,17 +154,6 @@ class Monitor:
         )
 
     def _report(self, epoch: int) -> None:
-        now = time.monotonic()
-        done, everything = self.sums[:, 1].sum(), self.videos * self.epochs
-        if now - self.last < SECONDS_BETWEEN_PROGRESS and done < everything:
-            return
-        self.last = now
-        rate = (done - self.resumed_videos) / (now - self.started)
-        log.info(
-            "epoch %d of %d: loss %.5f, %.0f videos/s, %.0f s left",
-            epoch + 1,
-            self.epochs,
-            self.sums[epoch, 0] / self.sums[epoch, 1],
-            rate,
-            (everything - done) / rate,
-        )
+        mean = self.sums[epoch, 0] / self.sums[epoch, 1]
+        what = f"epoch {epoch + 1} of {self.epochs}: loss {mean:.5f}"
+        self.progress.show(int(self.sums[:, 1].sum()), what)

@@ -236,7 +236,8 @@ def _train(
     same = {"work": stamp, "compile": job.compile, **conditions(device, job.threads)}
     state = StateFile(out, provenance.digest(same), job.state_minutes)
     plan, dequantise = settings.plan(model.frame_level, job), dequantiser(clips.reader.index)
-    losses = train(model, clips, rows, objective, dequantise, plan, device, state)
+    events = Path(out).parent / "events" / Path(out).stem
+    losses = train(model, clips, rows, objective, dequantise, plan, device, state, events)
     narrow(model, len(specification.class_ids))
     if processes.rank() == 0:
         stamp |= {"epoch_losses": losses, "final_loss": losses[-1]}

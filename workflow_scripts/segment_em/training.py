@@ -8,7 +8,9 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch import nn
 from segment_em import processes, training_state
 from segment_em.averaging import Average
 from segment_em.compute import autocast
+from segment_em.curves import Curves
 from segment_em.dataset import Batch, Clips, Dequantise, load, on_device, shuffled
 from segment_em.errors import StoppedError
 from segment_em.losses import segment_loss, video_loss
@@ -111,11 +114,13 @@ def train(
     plan: Plan,
     device: torch.device,
     state: StateFile,
+    events: Path | None = None,
 ) -> list[float]:
     """Train the model in place; return the mean loss of each epoch.
 
     rows: int64, the videos to train on. state: goes on from it if it holds one; the caller removes
-    it. Under torchrun every process calls this with the same arguments and gets the same result.
+    it. events: folder of the curves (curves.py); None: they are not written.
+    Under torchrun every process calls this with the same arguments and gets the same result.
     Raises InputError if training goes wrong (see monitor.py), naming step, learning rate and
     videos; StoppedError, with the state kept, if SIGTERM or SIGINT arrives.
     """
@@ -123,18 +128,20 @@ def train(
     model.to(device).train()
     optimiser = torch.optim.Adam(model.parameters(), plan.learning_rate, fused=True)
     video_ids = clips.reader.index.video_ids
-    monitor = Monitor(plan.epochs, len(rows), video_ids, device, state.kept)
+    steps_an_epoch = -(-len(rows) // plan.videos)
+    curves = Curves(events if processes.rank() == 0 else None, plan.epochs * steps_an_epoch)
+    monitor = Monitor(plan.epochs, len(rows), video_ids, device, state.kept, curves)
     # Dropout must not depend on what was drawn before, when the weights were initialised.
     torch.manual_seed(plan.seed + processes.rank())
     average = Average(model, plan.average_epochs)
     start = _start(state, model, optimiser, monitor, average)
-    steps_an_epoch = -(-len(rows) // plan.videos)
     done = start.epoch * steps_an_epoch + start.step
     schedule = _schedule(optimiser, plan, plan.epochs * steps_an_epoch, done)
     network = _network(model, plan, device)
-    with Signals() as signals:
+    with closing(monitor), Signals() as signals:
         for epoch, number, batch_rows, batch in _batches(clips, rows, plan, device, start):
-            step = Step(epoch, number, batch_rows, schedule.get_last_lr()[0])
+            overall = epoch * steps_an_epoch + number
+            step = Step(epoch, number, overall, batch_rows, schedule.get_last_lr()[0])
             optimiser.zero_grad(set_to_none=True)
             with autocast(device, plan.precision):
                 logits_BSC = network(dequantise(batch), batch.mask)
