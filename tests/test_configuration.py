@@ -1,6 +1,7 @@
 """The configuration: types, and one line for each mistake, naming key, value and remedy."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,32 @@ def test_the_full_data_set_spreads_evenly_over_its_chunks():
     chunks = chunked([f"data/train{n:04d}.tfrecord" for n in range(3844)], 128)
     assert len(chunks) == 128
     assert max(map(len, chunks.values())) < 60
+
+
+# Documentation ----------------------------------------------------------------------------------
+
+
+def keys_of(schema, path=""):
+    """Paths of all keys that a schema names, such as em.keep.floor."""
+    for key, part in schema.get("properties", {}).items():
+        yield f"{path}{key}"
+        yield from keys_of(part, f"{path}{key}.")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from keys_of(schema["additionalProperties"], path)
+
+
+def code_words(page):
+    """All names that stand in code on a page."""
+    spans = re.findall(r"`([^`\n]+)`", (ROOT / "docs" / page).read_text())
+    return {word for span in spans for word in re.findall(r"\w+", span)}
+
+
+SCHEMA = yaml.safe_load((ROOT / "rules/config.schema.yaml").read_text())
+
+
+@pytest.mark.parametrize("key", list(keys_of(SCHEMA)))
+def test_every_key_is_described(key):
+    page, name = "configuration.md", key.rpartition(".")[2]
+    if key.startswith("data.simulation."):
+        page, name = "simulation.md", key.split(".")[2]  # each entry as a whole
+    assert name in code_words(page), f"docs/{page} says nothing of {key}"

@@ -1,12 +1,11 @@
 """What README.md and docs/data.md show about data of one's own works as it stands there."""
 
-import re
-
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from workflow_runs import ROOT, TINY, snakemake
+from documentation import texts
+from workflow_runs import TINY, snakemake
 
 from segment_em.indexing import build_index
 
@@ -14,13 +13,9 @@ SEGMENTS = 5  # of each video
 CLASSES = [3, 7, 11]
 
 
-def blocks(page, language):
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
-
-
 def test_the_examples_of_own_files_can_be_indexed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    examples = [code for code in blocks("docs/data.md", "python") if "own." in code]
+    examples = [code for code in texts("docs/data.md", "python") if "own." in code]
     for example in examples:
         exec(example, {})
     features = build_index([tmp_path / "own.h5"], {"clip": 512}, 5)
@@ -34,6 +29,18 @@ def test_the_examples_of_own_files_can_be_indexed(tmp_path, monkeypatch):
     assert records.labels.indices.tolist() == [3, 7]
     assert records.modalities["clip"].frames.tolist() == [40]
     assert records.ratings.start_second.tolist() == [10]
+
+
+def test_the_readmes_own_file_can_be_indexed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = np.random.default_rng(0).normal(size=(65, 512)).astype(np.float16)
+    example = next(code for code in texts("README.md", "python") if "h5py" in code)
+    exec(example, {"frames": frames})
+    index = build_index([tmp_path / "train0.h5"], {"clip": 512}, 5)
+    assert index.video_ids.tolist() == ["first", "second"]
+    assert index.modalities["clip"].frames.tolist() == [40, 25]
+    assert index.labels.indptr.tolist() == [0, 2, 3]
+    assert index.labels.indices.tolist() == [3, 7, 7]
 
 
 def own_file(path, names, rated):
@@ -68,7 +75,7 @@ def test_the_readme_config_localises_in_own_hdf5_files(tmp_path):
         names = [f"{kind}{number}" for number in range(count)]
         own_file(tmp_path / f"{kind}0.h5", names, rated=kind != "train")
     pd.DataFrame({"Index": CLASSES}).to_csv(tmp_path / "classes.csv", index=False)
-    config = next(block for block in blocks("README.md", "yaml") if "experiment: mine" in block)
+    config = next(block for block in texts("README.md", "yaml") if "experiment: mine" in block)
     (tmp_path / "mine.yaml").write_text(config.replace("/data/mine", str(tmp_path)))
     run = snakemake(
         *(tmp_path, "--config", "controls=false"),

@@ -1,0 +1,123 @@
+"""Every command in README.md and docs/ works: it is run here, or elsewhere as listed here.
+
+Commands of Snakemake run as dry runs, scripts and all else for real on the tiny run's results,
+each block as one shell script in a copy of the project.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from documentation import PAGES, blocks, copy_of_the_project, texts
+from workflow_runs import ROOT
+
+# Run for real by something else: the file that runs it, and the text in it that does.
+ELSEWHERE = {
+    "make demo": (".ci/run", "\nmake demo\n"),
+    "make test": (".ci/run", "\nmake test\n"),
+    # The Makefile's own targets, which .ci/run calls.
+    "pip install -r requirements.lock": ("Makefile", "pip install --quiet --requirement"),
+    "python -m pytest": ("Makefile", "$(BIN)/python -m pytest"),
+    "python workflow_scripts/on_processes.py 4 workflow_scripts/maximise.py --gpus 4"
+    " --state-minutes 5 --config …": ("tests/test_processes.py", "on_processes.py"),
+}
+FOR_REAL = ("python workflow_scripts/", "git clone ", "python3.11 -m venv ", "cp -r profiles/")
+SHELL = [block for page in PAGES for block in blocks(page) if block.language == "sh"]
+
+
+def commands(block):
+    """The block's lines without comments."""
+    lines = (re.sub(r"\s+# .*", "", line).strip() for line in block.text.splitlines())
+    return [line for line in lines if line]
+
+
+def runnable(block):
+    return [line for line in commands(block) if line not in ELSEWHERE]
+
+
+def test_every_block_names_its_language():
+    for page in PAGES:
+        for block in blocks(page):
+            assert block.language, f"{block}: sh for commands, text for what a program says"
+
+
+@pytest.mark.parametrize("block", SHELL, ids=str)
+def test_every_command_is_run_here_or_by_what_is_listed(block):
+    for command in runnable(block):
+        assert command.startswith(("snakemake ", *FOR_REAL)), (
+            f"{block}: no test runs '{command}': add it to ELSEWHERE with what runs it"
+        )
+
+
+@pytest.mark.parametrize("command", ELSEWHERE)
+def test_what_is_listed_is_documented_and_is_run_there(command):
+    file, text = ELSEWHERE[command]
+    assert any(command in commands(block) for block in SHELL), "no longer documented: remove it"
+    assert text in (ROOT / file).read_text()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_that_is_mentioned_exists(page):
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    mentioned = re.findall(r"`make ([\w-]+)`|^make ([\w-]+)", (ROOT / page).read_text(), re.M)
+    assert {one or other for one, other in mentioned} <= targets
+
+
+# What the commands take for granted ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project(tiny_run, tmp_path_factory):
+    """The project with finished experiments, new videos, and files where configs look for them."""
+    folder = copy_of_the_project(tmp_path_factory.mktemp("documented"))
+    for name in ("demo", "demo-faithful"):
+        shutil.copytree(tiny_run / "results/tiny", folder / "results" / name)
+    shutil.copytree(tiny_run / "results/index/tiny", folder / "results/index/simulated")
+    data = tiny_run / "results/data/tiny"
+    for number in range(2):
+        shutil.copy(data / f"test-{number:03d}.tfrecord", folder / f"new{number}.tfrecord")
+    for split in ("train", "validate", "test"):
+        record = folder / f"data/yt8m/{split}/{split}0000.tfrecord"
+        record.parent.mkdir(parents=True)
+        shutil.copy(data / "test-000.tfrecord", record)
+    for name in ("segment_label_ids.csv", "vocabulary.csv"):
+        shutil.copy(data / name, folder / "data/yt8m")
+    own = folder / "own"
+    own.mkdir()
+    for name in ("train0.h5", "rated0.h5", "test0.h5", "classes.csv"):
+        (own / name).touch()
+    config = next(text for text in texts("README.md", "yaml") if "experiment: mine" in text)
+    (folder / "mine.yaml").write_text(config.replace("/data/mine", str(own)))
+    return folder
+
+
+def as_it_is_tried(command, project):
+    """The command as the test runs it."""
+    if command.startswith("snakemake "):
+        return f"snakemake --dry-run {command.removeprefix('snakemake ')}"
+    if command.startswith("git clone "):
+        # With the records that a user would put there.
+        command = command.replace("<this repository>", f"--quiet {ROOT}")
+        return f"{command} && cp -r {project}/data ."
+    return command.replace("python3.11 ", f"{sys.executable} ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [block for block in SHELL if runnable(block)], ids=str)
+def test_the_commands_of_a_block_succeed(project, block):
+    if "git clone" in block.text and not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, which could be cloned")
+    script = "\n".join(as_it_is_tried(command, project) for command in runnable(block))
+    binaries = Path(sys.executable).parent
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=project,
+        env=os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

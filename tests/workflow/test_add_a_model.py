@@ -1,0 +1,64 @@
+"""The README's model and estimator, put where it says, train and are tested as it says."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+from documentation import copy_of_the_project, texts
+from workflow_runs import TINY, snakemake
+
+LIBRARY = "workflow_scripts/segment_em"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the project with the README's files added."""
+    folder = copy_of_the_project(tmp_path / "project", "tests", "pyproject.toml")
+    model, estimator = (
+        next(code for code in texts("README.md", "python") if start in code)
+        for start in ("class Model", "def keep")
+    )
+    (folder / LIBRARY / "models/mine.py").write_text(model)
+    (folder / LIBRARY / "estimators/careful.py").write_text(estimator)
+    return folder
+
+
+def test_the_tests_of_every_model_take_it_in(project):
+    page = project / "tests/test_models.py"
+    text = page.read_text()
+    assert text.count("\nSMALL = {\n") == 1
+    page.write_text(text.replace("\nSMALL = {\n", '\nSMALL = {\n    "mine": {"width": 4},\n'))
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(page), "-k", "mine"],
+        cwd=project,
+        env=os.environ | {"PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    passed = int(re.search(r"(\d+) passed", done.stdout)[1])
+    assert passed >= 10
+
+
+@pytest.mark.slow
+def test_they_train_from_their_config_entries_alone(project, tmp_path):
+    config = yaml.safe_load(TINY.read_text())
+    entries = next(text for text in texts("README.md", "yaml") if "mine@careful" in text)
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(entries)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(
+        tmp_path,
+        *(str(overlay), "--config", "controls=false"),
+        config=tmp_path / "tiny.yaml",
+        snakefile=project / "Snakefile",
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    table = pd.read_csv(tmp_path / "results/tiny/table.csv")
+    mine = table[table["model"] == "mine"]
+    assert mine["estimation"].tolist() == ["careful", "careful"]
+    assert mine["validation_map"].notna().all()
