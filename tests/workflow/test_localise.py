@@ -93,7 +93,7 @@ def test_a_user_who_mistypes_gets_one_line(copied):
     for wrong, message in [
         ((*arguments, "--out", "found.xls"), "found.xls: unknown ending '.xls'"),
         ((*arguments[:3], "nwe*.tfrecord", "--out", "a.csv"), "no file matches 'nwe*.tfrecord'"),
-        (("--ensemble", "kept", *arguments[2:], "--out", "a.csv"), "kept: not "),
+        (("--ensemble", "kept", *arguments[2:], "--out", "a.csv"), "kept: cannot be read"),
     ]:
         done = localise(copied, *wrong)
         assert done.returncode == 1

@@ -109,7 +109,9 @@ def read(path: str | Path) -> Ensemble:
         )
         shifts = tuple(map(int, told["shifts"]))
         return Ensemble(members, told["join"], float(told["video_filter"]), shifts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not an ensemble ({error!r}); make it again") from None
 
 
@@ -178,13 +180,21 @@ def description_of(path: str | Path) -> Description:
         if version == FORMAT:
             names = {int(class_id): name for class_id, name in found["names"].items()}
             return Description(found["inference"], float(found["threshold"]), names)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: not an ensemble.json ({error!r}); give results/<experiment>/ensemble.json"
         ) from None
     raise InputError(
         f"{path}: ensemble format {version}, this version reads {FORMAT}; "
         "give results/<experiment>/ensemble.json, made with this version"
+    )
+
+
+def _unreadable(path: str | Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path}: cannot be read ({error.strerror}): check the path, or make it first"
     )
 
 
