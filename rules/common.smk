@@ -13,6 +13,7 @@ sys.path[:0] = [f"{workflow.basedir}/rules", f"{workflow.basedir}/workflow_scrip
 from configuration import SPLITS, ConfigError
 from experiments import experiments_of
 from recall import recall_from_stamps
+from run_lines import one_line_a_job
 from segment_em.code_digest import code_digests
 from segment_em.provenance import (
     beside,
@@ -149,6 +150,7 @@ def warn_of_versions():
 
 
 if workflow.is_main_process:
+    one_line_a_job(logger)
     warn_of_versions()
 
 
