@@ -172,5 +172,6 @@ rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfr
         "{params.launcher} {params.script:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
-        " --ensemble {input.ensemble:q} --records {params.records:q} --out {output.found:q}"
+        " --ensemble {input.ensemble:q} --records {params.records:q}"
+        " --out {output.found:q} --how {output.how:q}"
         " 2>&1 | tee {log:q}"

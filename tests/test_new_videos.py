@@ -14,7 +14,7 @@ import torch
 from small_records import FEATURES, MORE_VIDEOS, VIDEOS, video_frames, write_small_records
 from test_localisation import by_loop
 
-from segment_em import ensemble, new_videos
+from segment_em import ensemble, lineage, new_videos
 from segment_em.checkpoint import Specification, load_weights, save_weights
 from segment_em.errors import InputError
 from segment_em.indexing import build_index
@@ -46,6 +46,10 @@ def run_folder(tmp_path):
     description = ensemble.Description(inference, THRESHOLD, NAMES)
     ensemble.describe(folder / "ensemble/members.json", description, folder / "ensemble.json", {})
     return folder
+
+
+def localise(path, patterns, threshold, out, videos, job=JOB):
+    new_videos.localise(path, patterns, threshold, out, f"{out}.how.json", videos, job)
 
 
 def expected_rows(folder, names, threshold=THRESHOLD):
@@ -100,7 +104,7 @@ def test_new_records_give_the_merged_scores_of_each_video(run_folder, records, t
     folder, names = records
     out = folder / "found.csv"
     patterns = [f"{folder}/new*.tfrecord"]
-    new_videos.localise(run_folder / "ensemble.json", patterns, threshold, out, 3, JOB)
+    localise(run_folder / "ensemble.json", patterns, threshold, out, 3)
     expected = expected_rows(run_folder, names, THRESHOLD if threshold is None else threshold)
     assert len(expected) > 5
     assert_same(found_in(out), expected)
@@ -116,7 +120,7 @@ def test_own_hdf5_features_give_the_same_as_records(run_folder, records):
             file[f"features/{modality}/frames"] = frames * 4 / 255 + 4 / 512 - 2
             file[f"features/{modality}/indptr"] = np.cumsum([0, *map(len, stored)])
     out = folder / "found.csv"
-    new_videos.localise(run_folder / "ensemble.json", [str(folder / "own.h5")], None, out, 4, JOB)
+    localise(run_folder / "ensemble.json", [str(folder / "own.h5")], None, out, 4)
     assert_same(found_in(out), expected_rows(run_folder, names))
 
 
@@ -124,7 +128,7 @@ def test_a_run_that_was_copied_elsewhere_works_from_there(run_folder, records, t
     folder, names = records
     moved = run_folder.rename(tmp_path / "elsewhere")
     out = folder / "found.csv"
-    new_videos.localise(moved / "ensemble.json", [f"{folder}/new?.tfrecord"], None, out, 4, JOB)
+    localise(moved / "ensemble.json", [f"{folder}/new?.tfrecord"], None, out, 4)
     assert_same(found_in(out), expected_rows(moved, names))
 
 
@@ -132,10 +136,8 @@ def test_what_the_result_came_from_is_told_beside_it(run_folder, records):
     folder, _ = records
     job = Job({}, ensemble.files_of(run_folder / "ensemble.json"), threads=1, workers=0, gpus=0)
     path = folder / "new1.tfrecord"
-    new_videos.localise(
-        run_folder / "ensemble.json", [str(path)], None, folder / "found.csv", 4, job
-    )
-    inputs = json.loads((folder / "found.json").read_text())["stamp"]["inputs"]
+    localise(run_folder / "ensemble.json", [str(path)], None, folder / "found.csv", 4, job)
+    inputs = json.loads((folder / "found.csv.how.json").read_text())["stamp"]["inputs"]
     assert set(inputs) == {
         *(str(run_folder / name) for name in ("ensemble.json", "em/0.safetensors")),
         *(str(run_folder / "em/1.safetensors"), str(path)),
@@ -146,9 +148,7 @@ def test_what_the_result_came_from_is_told_beside_it(run_folder, records):
 def test_videos_that_are_longer_than_the_models_know_are_counted(run_folder, records, caplog):
     folder, _ = records
     out = folder / "found.csv"
-    new_videos.localise(
-        run_folder / "ensemble.json", [f"{folder}/new1.tfrecord"], None, out, 4, JOB
-    )
+    localise(run_folder / "ensemble.json", [f"{folder}/new1.tfrecord"], None, out, 4)
     assert "1 of 5 videos are longer than 25 s" in caplog.text
 
 
@@ -157,7 +157,7 @@ def test_videos_that_are_longer_than_the_models_know_are_counted(run_folder, rec
 
 def refused(run_folder, patterns, out, threshold=None):
     with pytest.raises(InputError) as error:
-        new_videos.localise(run_folder / "ensemble.json", patterns, threshold, out, 4, JOB)
+        localise(run_folder / "ensemble.json", patterns, threshold, out, 4)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -192,16 +192,14 @@ def test_features_with_nan_name_their_video_and_leave_no_file(run_folder, tmp_pa
     assert not list(tmp_path.glob("*found*"))
 
 
-def test_neither_a_result_nor_its_provenance_is_written_over(run_folder, records):
+def test_results_of_one_name_but_different_endings_stand_side_by_side(run_folder, records):
     folder, _ = records
-    patterns = [f"{folder}/new1.tfrecord"]
-    new_videos.localise(run_folder / "ensemble.json", patterns, None, folder / "a.json", 4, JOB)
-    new_videos.localise(run_folder / "ensemble.json", patterns, None, folder / "b.csv", 4, JOB)
-    assert "a.json is there" in refused(run_folder, patterns, folder / "a.csv")
-    assert "another result" in refused(run_folder, patterns, folder / "b.json")
-    # Again under the same name is what people do.
-    for name in ("a.json", "b.csv"):
-        new_videos.localise(run_folder / "ensemble.json", patterns, None, folder / name, 4, JOB)
+    for name in ("a.json", "a.csv", "a.parquet", "a.json"):
+        patterns = [f"{folder}/new1.tfrecord"]
+        localise(run_folder / "ensemble.json", patterns, None, folder / name, 4)
+        assert lineage.stamp_of(folder / name)["config"] == {}
+    rows = json.loads((folder / "a.json").read_text())
+    assert len(rows) == len(found_in(folder / "a.csv"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}', '{"format": 2}'])

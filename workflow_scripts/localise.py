@@ -11,10 +11,15 @@ def main() -> None:
     )
     parser.add_argument("--threshold", type=float, help="in place of the run's own, 0 to 1")
     parser.add_argument("--out", required=True, help="the result: .csv, .json or .parquet")
+    parser.add_argument("--how", help="file that tells how it came to be: else OUT.how.json")
     args = parser.parse_args()
     args.config = {} if args.threshold is None else {"threshold": args.threshold}
     job = command_line.job(args, inputs=ensemble.files_of(args.ensemble))
-    new_videos.localise(args.ensemble, args.records, args.threshold, args.out, args.videos, job)
+    # Apart from found.json, which may be a result too.
+    how = args.how or f"{args.out}.how.json"
+    new_videos.localise(
+        args.ensemble, args.records, args.threshold, args.out, how, args.videos, job
+    )
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ def ancestry(path: str | Path) -> Iterator[str]:
 
 
 def stamp_of(path: Path) -> dict[str, Any] | None:
-    """The stamp of an artefact: in the .json beside it or, failing that, in the file itself."""
-    for source in (beside(path), path):
+    """The stamp of an artefact: in a .json beside it or, failing that, in the file itself."""
+    for source in (Path(f"{path}.how.json"), beside(path), path):
         if source.suffix == ".json" and source.is_file():
             head = json.loads(source.read_text(encoding="utf-8"))
             if "stamp" in head:

@@ -17,7 +17,7 @@ from segment_em.errors import InputError
 from segment_em.index import Index
 from segment_em.indexing import build_index
 from segment_em.localisation import Localisation, merge, rows_of
-from segment_em.provenance import Job, beside, sizes, write_how
+from segment_em.provenance import Job, sizes, write_provenance
 from segment_em.scoring import Inference, Scorer
 
 log = logging.getLogger(__name__)
@@ -28,18 +28,19 @@ def localise(
     patterns: Sequence[str],
     threshold: float | None,
     out: str | Path,
+    how: str | Path,
     videos: int,
     job: Job,
 ) -> None:
     """Write what occurs when in new videos, a row an interval (interval_files.write).
 
     ensemble: a run's ensemble.json. patterns: files or globs, of records or of HDF5 features.
-    threshold: in [0, 1]; None: the run's own. out: its ending says the format. videos: a batch.
+    threshold: in [0, 1]; None: the run's own. out: its ending says the format. how: file that tells
+    how `out` came to be. videos: a batch.
     Videos are scored a batch at a time, and their rows written at once. Raises InputError for
     what index.build_index and scoring.Scorer refuse, and where `out` cannot be written.
     """
     interval_files.require_known(out)
-    _require_own_name(out)
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold:g}: scores are from 0 to 1; give one of these")
     files, description = files_of(patterns), description_of(ensemble)
@@ -52,7 +53,7 @@ def localise(
     count = interval_files.write(out, _rows(scorer, least, description.names))
     stamp = job.stamp()
     stamp["inputs"] |= sizes(files)
-    write_how(out, stamp, scorer.device.type)
+    write_provenance(how, stamp, scorer.device.type)
     log.info("%d intervals in %d videos: %s", count, len(index), out)
 
 
@@ -69,22 +70,6 @@ def files_of(patterns: Sequence[str]) -> list[str]:
             raise InputError(f"no file matches '{pattern}': check the path")
         found.update(files)
     return sorted(found)
-
-
-def _require_own_name(out: str | Path) -> None:
-    """Refuse to write over another result: found.json may tell of found.csv, or be one itself."""
-    how = beside(out)
-    if how.is_file() and not _is_provenance(how):
-        raise InputError(
-            f"{how} is there, where this run would tell how {out} came to be; give another --out"
-        )
-    if Path(out).suffix == ".json" and Path(out).is_file() and _is_provenance(Path(out)):
-        raise InputError(f"{out} tells how another result came to be; give another --out")
-
-
-def _is_provenance(path: Path) -> bool:
-    with open(path, encoding="utf-8") as file:
-        return file.read(1) == "{" and '"circumstances"' in file.read()
 
 
 def _say_what_is_cut(index: Index, max_frames: int) -> None:

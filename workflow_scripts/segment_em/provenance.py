@@ -73,8 +73,15 @@ def beside(path: str | Path) -> Path:
 
 def write_how(path: str | Path, stamp: Mapping[str, Any], device: str = "cpu", **more: Any) -> None:
     """Write the .json beside an artefact: its stamp, the circumstances, and what else is given."""
+    write_provenance(beside(path), stamp, device, **more)
+
+
+def write_provenance(
+    how: str | Path, stamp: Mapping[str, Any], device: str = "cpu", **more: Any
+) -> None:
+    """The same into a file of another name."""
     content = more | {"stamp": dict(stamp), "circumstances": circumstances(device)}
-    with replacing(beside(path)) as temporary:
+    with replacing(how) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
