@@ -29,8 +29,8 @@ def test_in_a_log_there_is_a_line_every_five_seconds_and_at_the_end(clock, caplo
         clock[0] = now
         shown.show(done, f"epoch {done}")
     assert [record.message for record in caplog.records] == [
-        "epoch 50, 10 videos/s, 5 s left",
-        "epoch 100, 12 videos/s, 0 s left",
+        "epoch 50, 50 of 100 videos, 10 videos/s, 5 s left",
+        "epoch 100, 100 of 100 videos, 12 videos/s, 0 s left",
     ]
 
 
@@ -39,7 +39,7 @@ def test_what_was_done_before_a_stop_does_not_count_as_speed(clock, caplog):
     shown = progress.Progress(100, done=60)
     clock[0] = 110.0
     shown.show(80, "x")
-    assert caplog.records[0].message == "x, 2 videos/s, 10 s left"
+    assert caplog.records[0].message == "x, 80 of 100 videos, 2 videos/s, 10 s left"
 
 
 def test_on_a_terminal_there_is_a_bar_that_goes_when_it_is_closed(monkeypatch, caplog):

@@ -51,7 +51,7 @@ def member_scores(
             scores.append(scores_BSC[mask_BS].cpu().numpy())
         yield batch.rows, scores
         done += len(batch.rows)
-        progress.show(done, f"scoring: {done} of {len(rows)} videos")
+        progress.show(done, "scoring")
     progress.close()
     log.info("scored %d videos: %.1f s", done, time.monotonic() - started)
 

@@ -40,7 +40,8 @@ class Progress:
         self.last = now
         rate = (done - self.resumed) / max(now - self.started, 1e-9)
         left = (self.total - done) / rate if rate else float("inf")
-        log.info("%s, %.0f videos/s, %.0f s left", what, rate, left)
+        count = f"{done} of {self.total} videos"
+        log.info("%s, %s, %.0f videos/s, %.0f s left", what, count, rate, left)
 
     def close(self) -> None:
         """Take the bar away, so that what is written next has a line of its own."""
