@@ -139,7 +139,7 @@ rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfr
     input:
         ensemble="results/{experiment}/ensemble.json",
         weights=lambda wildcards: [
-            of(wildcards).weights(run, "finetuned") for run in of(wildcards).averaged("ensemble")
+            of(wildcards).weights(run, "finetuned") for run in of(wildcards).may_join("ensemble")
         ],
         records=new_records,
     output:
@@ -162,7 +162,7 @@ rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfr
         script=SCRIPTS / "localise.py",
         cfg=canonical({}),  # ensemble.json has all settings
         code=lambda wildcards: code(
-            "localise.py", *of(wildcards).model_files(*of(wildcards).averaged("ensemble"))
+            "localise.py", *of(wildcards).model_files(*of(wildcards).may_join("ensemble"))
         ),
         launcher=launcher,
         records=lambda wildcards: of(wildcards).new_record_patterns(),
@@ -172,6 +172,7 @@ rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfr
         "{params.launcher} {params.script:q}"
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
-        " --ensemble {input.ensemble:q} --records {params.records:q}"
+        " --ensemble {input.ensemble:q} --weights {input.weights:q}"
+        " --records {params.records:q}"
         " --out {output.found:q} --how {output.how:q}"
         " 2>&1 | tee {log:q}"

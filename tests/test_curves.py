@@ -25,6 +25,7 @@ from segment_em.training_state import StateFile
 ROWS, STEPS_AN_EPOCH, EPOCHS = np.array([0, 1, 3, 4]), 2, 3
 PLAN = training.Plan(
     epochs=EPOCHS,
+    average_epochs=0,
     videos=2,
     learning_rate=0.05,
     decay="linear",

@@ -82,17 +82,22 @@ def scoring_parser(description: str) -> argparse.ArgumentParser:
     """The arguments of a job that scores videos."""
     arguments = _computing(parser(description))
     arguments.add_argument("--videos", type=int, required=True, help="videos a batch, speed only")
+    _noting_weights(arguments)
+    arguments.add_argument("--out", required=True, help="the result")
+    return arguments
+
+
+def _noting_weights(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument(
         "--weights", nargs="*", default=[], help="all that an ensemble may name: recorded as inputs"
     )
-    arguments.add_argument("--out", required=True, help="the result")
-    return arguments
 
 
 def applying_parser(description: str) -> argparse.ArgumentParser:
     """The arguments of a job that takes its settings from the artefacts of a run."""
     arguments = _computing(argparse.ArgumentParser(description=description))
     arguments.add_argument("--videos", type=int, default=64, help="videos a batch, speed only")
+    _noting_weights(arguments)
     return arguments
 
 
