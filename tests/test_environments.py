@@ -19,7 +19,7 @@ LOCK = dict(
 )
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 # Where conda-forge names a package otherwise than PyPI.
-PYPI_NAMES = {"pytorch": "torch", "tensorboardx": "tensorboardX"}
+PYPI_NAMES = {"pytorch": "torch"}
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda p: p.name)
