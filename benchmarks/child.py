@@ -21,11 +21,19 @@ class Cost:
     own_bytes: int
 
 
-def cost_of(command: list[Any], log: Path) -> Cost:
-    """Run a command that writes what it prints to `log`. Raises RuntimeError if it fails."""
+def cost_of(command: list[Any], log: Path, **environment: str) -> Cost:
+    """Run a command that writes what it prints to `log`. Raises RuntimeError if it fails.
+
+    environment: variables that the command has beside ours.
+    """
     started = time.perf_counter()
     with open(log, "wb") as errors:
-        process = subprocess.Popen([str(part) for part in command], stdout=errors, stderr=errors)
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdout=errors,
+            stderr=errors,
+            env=os.environ | environment,
+        )
     watch = _Watch(process.pid)
     watch.start()
     _, status, usage = os.wait4(process.pid, 0)
