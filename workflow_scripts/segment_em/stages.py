@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -128,17 +127,18 @@ def maximise(
 
     calibration_path: that of the label set, if it has one.
     """
-    index, label_set = read_index(index_paths), pd.read_csv(label_set_path)
-    class_ids = label_set["class"].to_numpy()
+    index = read_index(index_paths)
+    label_set = np.genfromtxt(label_set_path, delimiter=",", names=True, ndmin=1)
+    class_ids = label_set["class"].astype(np.int64)
     reading = Reading(
         estimators.load(taken.estimation),
-        label_set[["threshold_others", "threshold"]].to_numpy(),
+        np.stack([label_set["threshold_others"], label_set["threshold"]], axis=1),
         calibration.read(calibration_path) if calibration_path else None,
         taken.labels == "soft",
         taken.agreement,
     )
     total = label_set["score_sum" if reading.soft else "positives"]
-    prior_C = (total / label_set["segments"]).to_numpy(copy=True)  # torch wants to write
+    prior_C = total / label_set["segments"]
     source = PseudoLabels(pseudo_label_paths, index.video_ids, reading, prior_C)
     objective = estimated_objective(settings.segment_frames)
     _train_fresh(settings, index, class_ids, source, objective, out, job)
