@@ -127,3 +127,16 @@ def test_the_commands_of_a_block_succeed(project, block):
         text=True,
     )
     assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_to_a_file_of_the_project(page):
+    prose = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    links = re.findall(r"(?<!!)\[[^\]]*\]\(([^)#\s]+)[^)]*\)", prose)
+    ours = [link for link in links if "://" not in link]
+    assert not [link for link in ours if not ((ROOT / page).parent / link).exists()]
+
+
+def test_the_readme_leads_to_every_page():
+    text = (ROOT / "README.md").read_text()
+    assert not [page for page in PAGES[1:] if f"({page})" not in text]
