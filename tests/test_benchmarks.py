@@ -30,10 +30,10 @@ FEATURES, CLASSES, SEGMENT_FRAMES = {"rgb": 12, "audio": 4}, 3, 5
 NEXTVLAD = {"expansion": 2.0, "groups": 4, "clusters": 4, "hidden": 16, "gating_reduction": 4}
 TRANSFORMER = {"layers": 2, "hidden": 16, "heads": 2, "feed_forward": 24}
 MODELS = {
-    "logistic": ("logistic", {"fusion": "early"}),
+    "logistic": ("logistic", {"fusion": "early", "context": 0}),
     "nextvlad": (
         "nextvlad",
-        NEXTVLAD | {"fusion": "late", "dropout": 0.0, "batch_norm_decay": 0.9},
+        NEXTVLAD | {"fusion": "late", "dropout": 0.0, "batch_norm_decay": 0.9, "context": 0},
     ),
     "bigru": ("bigru", {"fusion": "early", "layers": 2, "hidden": 6, "dropout": 0.0}),
     "transformer_early": (
