@@ -53,8 +53,8 @@ def test_they_train_from_their_config_entries_alone(project, tmp_path):
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
     done = snakemake(
         tmp_path,
-        *(str(overlay), "--config", "controls=false"),
-        config=tmp_path / "tiny.yaml",
+        *("--config", "controls=false"),
+        configs=[tmp_path / "tiny.yaml", overlay],
         snakefile=project / "Snakefile",
     )
     assert done.returncode == 0, done.stdout[-4000:]

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import zipfile
 
 import numpy as np
@@ -124,11 +125,12 @@ def test_the_timeline_tells_of_every_job_that_left_a_benchmark(tiny_run, results
 def test_figures_of_a_second_drawing_are_the_same_bytes(tiny_run, results, tmp_path):
     before = {name: (results / f"figures/{name}.svg").read_bytes() for name in FIGURES}
     target = "results/tiny/figures/agreement.svg"
-    done = snakemake(tiny_run, "--force", "--", target)
+    again = shutil.copytree(tiny_run, tmp_path / "again")
+    done = snakemake(again, "--force", "--", target)
     assert done.returncode == 0, done.stdout[-3000:]
     for name in FIGURES:
-        assert (results / f"figures/{name}.svg").read_bytes() == before[name], name
-    assert snakemake(tiny_run).returncode == 0  # the page after them
+        made = again / f"results/tiny/figures/{name}.svg"
+        assert made.read_bytes() == before[name], name
 
 
 def test_snakemakes_own_report_holds_every_figure_with_its_caption(tiny_run, tmp_path):
