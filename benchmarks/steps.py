@@ -65,7 +65,8 @@ def a_batch(frame_counts: np.ndarray, features: dict[str, int], classes: int) ->
     }
     clip = torch.arange(videos).repeat_interleave(3)
     column = torch.randint(0, classes, (3 * videos,))
-    labels = clip, torch.zeros_like(clip), column, torch.ones(3 * videos)
+    ones = torch.ones(3 * videos)
+    labels = clip, torch.zeros_like(clip), column, ones, ones  # value and weight
     return Batch(np.arange(videos), stored, dict.fromkeys(features, counts), mask_BT, labels)
 
 
