@@ -26,6 +26,7 @@ MEMBERS = [
     ["early@video_prior", "late@label_corrected"],
 ]
 CONTROLS = ["early", "late"]
+EMPTY = "validation-05"  # a video without frames
 SCORERS = ["F0", "F1", "F2", "ensemble"]
 PROCESS = report_tables.Process(MEMBERS, CONTROLS)
 RUNS = [f"em/iteration-{i}/{member}" for i in range(3) for member in MEMBERS[i]]
@@ -66,14 +67,14 @@ class SmallReport:
         names[0] = part + HOSTILE
         payloads, truth, frames = [], {}, []
         for name in names:
-            length = int(self.random.integers(6, 58))
-            start = 5 * self.random.integers(0, -(-length // 5), 4)
+            length = 0 if name == EMPTY else int(self.random.integers(6, 58))
+            start = 5 * self.random.integers(0, max(1, -(-length // 5)), 4)
             rated = self.random.choice(CLASS_IDS, 4)
             ratings = Ratings(start, rated, self.random.integers(0, 2, 4).astype(np.float32))
             labels = self.random.choice(CLASS_IDS, 2, replace=False) if part != "test" else []
             arrays = {key: np.zeros((length, width), np.uint8) for key, width in FEATURES.items()}
             payloads.append(encode_example(name, np.array(labels, np.int64), arrays, ratings))
-            truth[name] = (length, [(int(rated[0]), 0, length // 2 + 1)])
+            truth[name] = (length, [(int(rated[0]), 0, length // 2 + 1)] if length else [])
             frames.append(length)
         records = self.folder / f"{part}.tfrecord"
         records.parent.mkdir(parents=True, exist_ok=True)

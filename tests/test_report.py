@@ -82,7 +82,7 @@ def test_a_videos_classes_are_those_rated_labelled_or_true_and_the_highest(data)
         wanted = {*video["labels"], *video["ratings"][::3], *video["truth"][::3]}
         assert wanted <= set(video["classes"])
         assert len(video["classes"]) == max(PAGE.classes_a_video, len(wanted))
-        best = scores_of(data, number)[-1].max(axis=1).astype(int)
+        best = scores_of(data, number)[-1].max(axis=1, initial=0).astype(int)
         assert (np.diff(best) <= 0).all()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from browser import Keys, chromium, needs_browser
 from PIL import Image
-from small_report import HOSTILE, NAMES, SCORERS, SHOWN, SmallReport
+from small_report import EMPTY, HOSTILE, NAMES, SCORERS, SHOWN, SmallReport
 
 from segment_em.predictions import read_predictions
 
@@ -194,6 +194,23 @@ def test_the_list_holds_no_more_rows_than_are_seen(page):
     page.run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     last = page.all("#video-list .item")[-1]
     assert last.get_attribute("aria-posinset") == str(sum(SHOWN.values()))
+
+
+def test_a_video_without_frames_is_said_to_have_none(page):
+    page.run("window.showVideo(arguments[0], null)", EMPTY)
+    assert "no frames" in page.one("#video").text
+    assert page.errors() == []
+
+
+def test_an_address_leads_to_the_video_that_was_chosen(browser, path):
+    page = browser.open(path)
+    page.one("#video-list").send_keys("j", "j")
+    shown = page.one("#video").get_attribute("data-video")
+    address = page.run("return location.href")
+    assert address.endswith("#video=" + shown)
+    page.driver.get("about:blank")
+    page.driver.get(address)
+    assert page.one("#video").get_attribute("data-video") == shown
 
 
 @pytest.mark.parametrize("width", [1400, 400])

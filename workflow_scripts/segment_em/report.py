@@ -85,6 +85,7 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
         data=json_in_html(
             {
                 **_compared_classes(results, process, tables["ap_by_class"], indexes[part]),
+                "part": part,
                 "link": settings.link,
                 "thumbnail": settings.thumbnail,
                 "threshold": settings.threshold,

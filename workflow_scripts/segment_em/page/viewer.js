@@ -8,14 +8,18 @@
   const partNames = ["test", "validation"];
   const ROW = 36;
   const SVG = "http://www.w3.org/2000/svg";
-  const byId = new Map();
 
   let offset = 0;
   for (const video of videos) {
     video.segments = Math.ceil(video.seconds / segmentSeconds);
     video.offset = offset;
     offset += scorers.length * video.classes.length * video.segments;
-    byId.set(video.id, video);
+  }
+
+  // An id may stand in both parts: what is said of ratings means the part that was compared.
+  function called(id) {
+    const found = videos.filter((video) => video.id === id);
+    return found.find((video) => partNames[video.part] === report.part) || found[0] || null;
   }
 
   const find = (id) => document.getElementById(id);
@@ -88,7 +92,7 @@
     }
     find("video-count").textContent =
       `${state.shown.length} video${state.shown.length === 1 ? "" : "s"}` + (order.value === "id" ? "" : order.value === "score" ? ", by highest score of the class" : ", by mean distance from their ratings");
-    select(Math.max(0, state.shown.indexOf(keep)));
+    show(Math.max(0, state.shown.indexOf(keep)));
   }
 
   function drawList() {
@@ -112,7 +116,13 @@
     inner.replaceChildren(...items);
   }
 
+  // Chosen by hand: the address then leads to the video, for a colleague.
   function select(n) {
+    show(n);
+    if (state.shown.length) history.replaceState(null, "", `#video=${encodeURIComponent(state.shown[state.at].id)}`);
+  }
+
+  function show(n) {
     state.at = Math.max(0, Math.min(state.shown.length - 1, n));
     const top = state.at * ROW;
     if (top < list.scrollTop) list.scrollTop = top;
@@ -259,12 +269,16 @@
       pane.replaceChildren(element("p", { class: "quieted" }, "No video fits this choice."));
       return;
     }
+    pane.dataset.video = video.id;
+    if (!video.segments) {
+      pane.replaceChildren(heading(video), element("p", { class: "quieted" }, "This video has no frames."));
+      return;
+    }
     const first = video.classes.filter((of) => of === column());
     const ordered = [...first, ...video.classes.filter((of) => of !== column())];
     const labels = element("p", { class: "labels" }, video.labels.length ? "Video labels: " : "This video carries no labels.");
     video.labels.forEach((of) => labels.append(element("b", {}, className(classes[of])), " "));
     pane.replaceChildren(heading(video), labels, tabs(), legend(video), axis(video), ...ordered.map((of) => strip(video, of)));
-    pane.dataset.video = video.id;
   }
 
   function setScorer(number) {
@@ -274,14 +288,15 @@
 
   // Who may call from outside, and keys --------------------------------------------------------
 
-  window.hasVideo = (id) => byId.has(id);
+  window.hasVideo = (id) => called(id) !== null;
 
   window.showVideo = (id, classId) => {
     filter.value = "";
     part.value = "";
     const of = classes.findIndex((entry) => entry.id === classId);
-    pinned.value = byId.get(id).classes.includes(of) ? String(of) : "";
-    choose(byId.get(id));
+    pinned.value = called(id).classes.includes(of) ? String(of) : "";
+    needClassForScore();
+    choose(called(id));
     find("viewer").scrollIntoView();
     list.focus({ preventScroll: true });
   };
@@ -336,7 +351,6 @@
     });
   }
   document.addEventListener("keydown", pressed);
-  const linked = decodeURIComponent(location.hash.replace(/^#video=/, ""));
-  choose(byId.get(linked) || null);
+  choose(called(new URLSearchParams(location.hash.slice(1)).get("video")));
   new ResizeObserver(drawList).observe(list);
 })();
