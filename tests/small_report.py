@@ -39,8 +39,9 @@ PAGE = report.Page(HOSTILE, "https://example.org/{id}", None, 3, 0.5, 1.0)
 class SmallReport:
     """Everything that the page is made from, under results/small of the working directory."""
 
-    def __init__(self, page=PAGE):
-        self.folder, self.page = Path("results/small"), page
+    def __init__(self, page=PAGE, rated=True):
+        """rated: whether the test set is."""
+        self.folder, self.page, self.rated = Path("results/small"), page, rated
         self.random = np.random.default_rng(0)
         self.frames, self.index, self.truth, self.scores = {}, {}, {}, {}
         for part in COUNTS:
@@ -123,6 +124,9 @@ class SmallReport:
                 stage: {"map": float(np.mean(list(ap.values()))), "map_sd": 0.01, "ap": ap}
                 for stage, ap in aps.items()
             }
+            if part == "test" and not self.rated:
+                none = {"map": None, "map_sd": None, "ap": dict.fromkeys(map(str, CLASS_IDS))}
+                results = dict.fromkeys(stages, none)
             made.append(self._json(f"{run}/{part}.json", {"results": results}))
             made.append(str(Path(made[-1]).with_suffix(".ratings.csv")))
             self._write_ratings(made[-1], stages)
@@ -185,7 +189,10 @@ class SmallReport:
         rows.append(("control_ensemble", "", "mean", "", "", 0.68, 0.01, 0.6321, 0))
         columns = ["kind", "iteration", "model", "estimation", "stage"]
         columns += ["validation_map", "validation_map_sd", "test_map", "selected"]
-        pd.DataFrame(rows, columns=columns).to_csv(self.folder / "table.csv", index=False)
+        table = pd.DataFrame(rows, columns=columns)
+        if not self.rated:
+            table["test_map"] = None
+        table.to_csv(self.folder / "table.csv", index=False)
         self._how("table.json", "tabulate_results", 59)
         return str(self.folder / "table.csv")
 

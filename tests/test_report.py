@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_report import CLASS_IDS, HOSTILE, NAMES, PAGE, PROCESS, SCORERS, SHOWN, SmallReport
+from small_report import CLASS_IDS, HOSTILE, NAMES, PAGE, PROCESS, RUNS, SCORERS, SHOWN, SmallReport
 
 from segment_em import figures, report, report_tables
 from segment_em.predictions import read_predictions
@@ -193,3 +193,13 @@ def test_a_run_without_an_e_step_has_figures_that_say_so(small, tmp_path):
         draw(table, tmp_path / "figure.svg")
         drawn = (tmp_path / "figure.svg").read_text()
         assert "no E-step" in drawn or "not known" in drawn
+
+
+def test_where_the_test_set_is_not_rated_validation_stands_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = SmallReport(rated=False).write().read_text(encoding="utf-8")
+    assert re.search(r"reaches a validation mAP of 0\.700, 0\.020 above the same", text)
+    assert text.count("not rated") == len(RUNS) + 2
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+    assert data["part"] == "validation"
+    assert all(None not in entry["ap"] for entry in data["classes"])

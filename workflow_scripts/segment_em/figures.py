@@ -93,7 +93,7 @@ def named(estimation: str) -> str:
 def map_by_iteration(table: pd.DataFrame, path: str | Path) -> None:
     """table: report_tables.map_by_iteration."""
     part = "test_map" if table["test_map"].notna().any() else "validation_map"
-    with _figure(path, 3.6) as figure:
+    with _figure(path, 4.3) as figure:
         axes = figure.subplots()
         members = table[table["kind"] == "member"]
         for number, (model, rows) in enumerate(members.groupby("model", sort=False)):
