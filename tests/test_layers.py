@@ -39,7 +39,7 @@ TORCH = {
     "models",
 }
 # What jobs with torch import; pandas would be 0.4 s at the start of each.
-NO_PANDAS = TORCH | {"calibration", "labels", "predictions", "ratings_table"}
+NO_PANDAS = TORCH | {"calibration", "labels", "predictions", "ratings_table", "shown_videos"}
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
     {"buffers", "errors", "code_digest", "launching", "processes", "protobuf", "framing", "page"},

@@ -79,3 +79,13 @@ def test_none_may_be_shown(sources, tmp_path):
 def test_an_id_that_reads_like_a_number_or_nothing_stays_an_id(tmp_path):
     (tmp_path / "videos.csv").write_text("part,video_id\ntest,007\ntest,NA\n")
     assert read_shown(tmp_path / "videos.csv")["test"] == ["007", "NA"]
+
+
+def test_ids_come_back_whatever_is_in_them(tmp_path):
+    names = ['a,"b"', "c\rd", "e\nf", " g ", "ü"]
+    index = write_split(tmp_path, "test", names, [])
+    rated = write_split(tmp_path, "rated", ["r"], ["r"])
+    path = tmp_path / "predictions.h5"
+    scores = np.zeros((10, 2), np.float32)
+    write_predictions(path, [scores], np.array(names), np.full(5, 7), CLASS_IDS, 5, {})
+    assert sorted(chosen(([index], [path], [rated]), tmp_path, 9)["test"]) == sorted(names)

@@ -3,12 +3,12 @@
 V videos
 """
 
+import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from segment_em.files import replacing
 from segment_em.index import Index, columns_of, in_validation, read_index
@@ -42,14 +42,15 @@ def choose(
     for part in PARTS:
         error_V = errors.get(part, np.full(len(ids[part]), np.nan))
         rows += [(part, name) for name in _chosen(ids[part], error_V, limits[part])]
-    with replacing(out) as temporary:
-        pd.DataFrame(rows, columns=COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
+    with replacing(out) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows([COLUMNS, *rows])
 
 
 def read_shown(path: str | Path) -> dict[str, list[str]]:
     """{part: ids} as `choose` wrote them; every part is there."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return {part: table.loc[table["part"] == part, "video_id"].tolist() for part in PARTS}
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {part: [row["video_id"] for row in rows if row["part"] == part] for part in PARTS}
 
 
 def rating_errors(index: Index, prediction_paths: Sequence[str | Path]) -> np.ndarray:
