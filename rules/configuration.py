@@ -7,18 +7,25 @@ model or a threshold rule are read from the signature in its file.
 import ast
 import difflib
 import hashlib
+import math
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from glob import glob
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
 
+from segment_em.class_lists import read_class_list, read_vocabulary
+from segment_em.errors import InputError
+
 RULES = Path(__file__).parent
 LIBRARY = RULES.parent / "workflow_scripts" / "segment_em"
 SPLITS = ("train", "segments", "test")
+CLASS_LISTS = {"segment_classes": read_class_list, "vocabulary": read_vocabulary}
 # The shell takes no longer command than 128 KiB, and an index job names all its files.
 FILES_A_CHUNK = 1000
 
@@ -37,10 +44,11 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     validator = Draft202012Validator(schema)
     typed = _typed(config, schema, schema)
     mistakes = [_mistake(error) for error in validator.iter_errors(typed)]
+    mistakes += _not_finite(typed)
     if not mistakes:
         typed["models"] = {name: _typed_model(name, m) for name, m in typed["models"].items()}
         mistakes = [*_model_mistakes(typed), *_em_mistakes(typed), *_data_mistakes(typed)]
-        mistakes += _new_video_mistakes(typed)
+        mistakes += [*_new_video_mistakes(typed), *_compute_mistakes(typed)]
     if mistakes:
         raise ConfigError("\n".join(f"config: {mistake}" for mistake in mistakes))
     return typed
@@ -89,7 +97,18 @@ def chunked(files: list[str], chunks: int) -> dict[str, list[str]]:
 def files_of(entry: str | list[str]) -> list[str]:
     """The files that a glob, or a list of files and globs, names; sorted, each once."""
     patterns = [entry] if isinstance(entry, str) else entry
-    return sorted({file for pattern in patterns for file in glob(pattern, recursive=True)})
+    found = {file for pattern in patterns for file in _matches(pattern)}
+    return sorted(map(as_argument, found))
+
+
+def as_argument(file: str) -> str:
+    """The path in a form that no job takes for an option."""
+    return os.path.abspath(file) if file.startswith("-") else file
+
+
+def _matches(pattern: str) -> list[str]:
+    """A file of just this name, or what the glob matches."""
+    return [pattern] if os.path.isfile(pattern) else glob(pattern, recursive=True)
 
 
 # types ------------------------------------------------------------------------------------------
@@ -150,10 +169,20 @@ def _mistake(error: Any) -> str:
     if error.validator == "contains":
         return f"{where}: {error.instance!r} must hold {error.validator_value['const']}"
     if error.validator == "not":
-        return (
-            f"{where}: {error.instance!r} is taken, like {', '.join(error.validator_value['enum'])}"
-        )
+        taken = ", ".join(error.validator_value["enum"])
+        return f"{where}: {error.instance!r} is a name of the workflow's own (these are: {taken})"
     return f"{where}: {error.message}"
+
+
+def _not_finite(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """YAML knows .nan and .inf, which no range of the schema keeps out."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{'.'.join(path)}: {value} is not a finite number"
+    items = value.items() if isinstance(value, Mapping) else ()
+    if isinstance(value, list):
+        items = enumerate(value)
+    for key, item in items:
+        yield from _not_finite(item, (*path, str(key)))
 
 
 def _join(path: Any, key: str) -> str:
@@ -238,25 +267,81 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     if not features_of(config):
         yield "data.features: no modality is left; give at least one its width"
     given = [split for split in SPLITS if split in data]
-    if not given:
-        if "simulation" not in data:
-            yield "data: neither train, segments and test nor simulation is given"
-        return
+    if given:
+        yield from _file_mistakes(data, {split: files_of(data[split]) for split in given})
+    elif "simulation" not in data:
+        yield "data: neither train, segments and test nor simulation is given"
+    else:
+        yield from _chunk_mistakes(data["chunks"], data["simulation"]["files"])
+
+
+def _file_mistakes(data: Mapping[str, Any], files: Mapping[str, list[str]]) -> Iterator[str]:
     wanted = (*SPLITS, "segment_classes")
     for key in wanted:
         if key not in data:
             yield f"data.{key}: missing; without simulation {', '.join(wanted)} are all needed"
-        elif not files_of(data[key]):
+        elif key in files and not files[key]:
             yield f"data.{key}: no file matches {data[key]!r}"
-    if "vocabulary" in data and not Path(data["vocabulary"]).is_file():
-        yield f"data.vocabulary: no file {data['vocabulary']!r}"
-    for split in given:
-        largest = max(map(len, chunked(files_of(data[split]), data["chunks"]).values()), default=0)
+    for key, named in {**files, **{k: [data[k]] for k in CLASS_LISTS if k in data}}.items():
+        braced = [file for file in named if "{" in file or "}" in file]
+        if braced:
+            yield f"data.{key}: {braced[0]!r}: Snakemake takes braces for wildcards; rename it"
+    for one, other in combinations(files, 2):
+        shared = sorted(
+            {*map(os.path.realpath, files[one])} & {*map(os.path.realpath, files[other])}
+        )
+        if shared:
+            yield (
+                f"data.{other}: {shared[0]} is in data.{one} too ({len(shared)} such files); a "
+                "video may be in one split only"
+            )
+    yield from _class_mistakes(data)
+    yield from _chunk_mistakes(
+        data["chunks"], {split: len(found) for split, found in files.items()}
+    )
+    for split, found in files.items():
+        largest = max(map(len, chunked(found, data["chunks"]).values()), default=0)
         if largest > FILES_A_CHUNK:
             yield (
                 f"data.chunks: {data['chunks']} chunks give one {largest} files of {split}, more "
                 f"than {FILES_A_CHUNK}; raise it"
             )
+
+
+def _chunk_mistakes(chunks: int, files: Mapping[str, int]) -> Iterator[str]:
+    if all(files.values()) and max(files.values()) < chunks:
+        counts = ", ".join(f"{split} {count}" for split, count in files.items())
+        yield f"data.chunks: {chunks} is above the number of files in every split ({counts})"
+
+
+def _class_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    """The two lists of classes, each as it must be, and the one within the other."""
+    found = {}
+    for key, read in CLASS_LISTS.items():
+        if key in data:
+            try:
+                found[key] = read(data[key])
+            except InputError as error:
+                yield f"data.{key}: {error}"
+    if len(found) == 2:
+        unknown = [
+            number for number in found["segment_classes"] if number not in found["vocabulary"]
+        ]
+        if unknown:
+            yield (
+                f"data.segment_classes: class {unknown[0]} of {data['segment_classes']} is not in "
+                f"data.vocabulary, {data['vocabulary']} ({len(unknown)} such classes); give lists "
+                "that belong together"
+            )
+
+
+def _compute_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    compute = config["compute"]
+    if compute["compile"] and compute["gpu"] > 1:
+        yield (
+            f"compute.compile: works with one GPU a job, and compute.gpu is {compute['gpu']}; set "
+            "one of them back"
+        )
 
 
 def _new_video_mistakes(config: Mapping[str, Any]) -> Iterator[str]:

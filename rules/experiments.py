@@ -15,6 +15,7 @@ import yaml
 from configuration import (
     SPLITS,
     ConfigError,
+    as_argument,
     checked,
     chunked,
     features_of,
@@ -55,14 +56,14 @@ class Dataset:
     def class_list(self) -> str:
         if self.simulated:
             return f"{self.folder}/segment_label_ids.csv"
-        return self.settings["segment_classes"]
+        return as_argument(self.settings["segment_classes"])
 
     @property
     def vocabulary(self) -> str | list[str]:
         """The names of the classes; an empty list where there are none."""
         if self.simulated:
             return f"{self.folder}/vocabulary.csv"
-        return self.settings.get("vocabulary", [])
+        return as_argument(self.settings["vocabulary"]) if "vocabulary" in self.settings else []
 
     def index(self, split: str) -> list[str]:
         """The index chunks of a split."""

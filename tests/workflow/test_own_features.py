@@ -71,9 +71,14 @@ def generators():
 
 @pytest.mark.slow
 def test_the_readme_config_localises_in_own_hdf5_files(tmp_path):
-    for kind, count in [("train", 40), ("rated", 30), ("test", 12)]:
-        names = [f"{kind}{number}" for number in range(count)]
-        own_file(tmp_path / f"{kind}0.h5", names, rated=kind != "train")
+    for kind, file, count in [
+        ("train", 0, 20),
+        ("train", 1, 20),
+        ("rated", 0, 30),
+        ("test", 0, 12),
+    ]:
+        names = [f"{kind}{100 * file + number}" for number in range(count)]
+        own_file(tmp_path / f"{kind}{file}.h5", names, rated=kind != "train")
     pd.DataFrame({"Index": CLASSES}).to_csv(tmp_path / "classes.csv", index=False)
     config = next(block for block in texts("README.md", "yaml") if "experiment: mine" in block)
     (tmp_path / "mine.yaml").write_text(config.replace("/data/mine", str(tmp_path)))
