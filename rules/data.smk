@@ -54,7 +54,7 @@ for data, split in simulated_splits():
         message:
             "Simulate YouTube-8M: {params.split} records"
         shell:
-            "python {params.script:q} --config {params.cfg:q} --split {params.split}"
+            "python {params.script:q} --config {params.cfg:q} --split {params.split:q}"
             " --records {output.records:q} --truth {output.truth:q} 2>&1 | tee {log:q}"
 
 

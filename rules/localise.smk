@@ -93,14 +93,11 @@ rule localisations:  # what occurs when
         script=SCRIPTS / "merge_segments.py",
         cfg=lambda wildcards: canonical(of(wildcards).config["localisation"]),
         code=code("merge_segments.py"),
-        vocabulary=lambda wildcards, input: (
-            f"--vocabulary {input.vocabulary}" if input.vocabulary else ""
-        ),
     message:
         "Merge neighbouring segments: what occurs when"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --index {input.index:q} --predictions {input.predictions:q} {params.vocabulary}"
+        " --index {input.index:q} --predictions {input.predictions:q} --vocabulary {input.vocabulary:q}"
         " --out {output.localisations:q} 2>&1 | tee {log:q}"
 
 
@@ -124,14 +121,11 @@ rule describe_ensemble:  # all that localising new videos needs beside the weigh
         script=SCRIPTS / "describe_ensemble.py",
         cfg=lambda wildcards: of(wildcards).description_settings(),
         code=code("describe_ensemble.py"),
-        vocabulary=lambda wildcards, input: (
-            f"--vocabulary {input.vocabulary}" if input.vocabulary else ""
-        ),
     message:
         "Describe the ensemble for new videos: members, class names, threshold"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --members {input.members:q} {params.vocabulary} --out {output.ensemble:q}"
+        " --members {input.members:q} --vocabulary {input.vocabulary:q} --out {output.ensemble:q}"
         " 2>&1 | tee {log:q}"
 
 

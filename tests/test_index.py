@@ -391,6 +391,16 @@ def test_own_features_that_cannot_be_used_are_refused_with_the_remedy(tmp_path, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_own_features_that_are_not_finite_are_refused_with_their_place(tmp_path, dtype, value):
+    frames = np.zeros((25_000, 8), dtype)
+    frames[20_001, 3] = value
+    path = own_file(tmp_path / "own.h5", frames, [25_000])
+    with pytest.raises(InputError, match=r"rgb/frames: value 3 of frame 20001 is not finite"):
+        build_index([path], {"rgb": 8}, 5)
+
+
 # Splitting.
 
 

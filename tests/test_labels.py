@@ -129,7 +129,7 @@ def test_another_encoding_version_is_refused(chunk_path):
 
 def test_a_cut_file_is_refused(chunk_path):
     chunk_path.write_bytes(chunk_path.read_bytes()[:-200])
-    with pytest.raises(InputError, match=r"000\.h5: not a whole pseudo-label file"):
+    with pytest.raises(InputError, match=r"000\.h5: not a readable HDF5 file"):
         labels.read_chunk(chunk_path)
 
 

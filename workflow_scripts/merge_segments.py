@@ -7,7 +7,7 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--index", nargs="+", required=True, help="index chunks of the test split")
     parser.add_argument("--predictions", nargs="+", required=True, help="chunks of predictions")
-    parser.add_argument("--vocabulary", help="CSV with columns Index, Name")
+    parser.add_argument("--vocabulary", nargs="?", help="CSV with columns Index, Name")
     parser.add_argument("--out", required=True, help="localisations.csv")
     args = parser.parse_args()
     threshold = args.config["threshold"]

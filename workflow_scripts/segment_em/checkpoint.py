@@ -73,7 +73,7 @@ def load_weights(path: str | Path) -> tuple[nn.Module, Specification]:
     with _opened(path) as file:
         specification = _specification(path, file.metadata())
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    model = specification.build()
+    model = _built(path, specification)
     _fill(path, model, tensors)
     return model, specification
 
@@ -96,12 +96,27 @@ def _opened(path: str | Path) -> Iterator[safe_open]:
 def _specification(path: str | Path, metadata: Mapping[str, str] | None) -> Specification:
     if METADATA_KEY not in (metadata or {}):
         raise InputError(f"{path}: a safetensors file, but not written by this workflow")
-    head = json.loads(metadata[METADATA_KEY])
+    try:
+        head = json.loads(metadata[METADATA_KEY])
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: damaged description ({error}); make it again") from None
     if head.get("format") != FORMAT:
         raise InputError(
             f"{path}: weights format {head.get('format')}, this version reads {FORMAT}"
         )
-    return Specification(**head["model"])
+    try:
+        return Specification(**head["model"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: incomplete description ({error}); make it again") from None
+
+
+def _built(path: str | Path, specification: Specification) -> nn.Module:
+    try:
+        return specification.build()
+    except (InputError, TypeError) as error:  # TypeError: options that the architecture lacks
+        raise InputError(
+            f"{path}: this version cannot build its model ({error}); train it again"
+        ) from None
 
 
 def _fill(path: str | Path, model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 
 from segment_em.errors import InputError
 
+DELETE = "delete it to make it anew"
+
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[h5py.File]:
@@ -16,9 +18,40 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
+    # A damaged file fails inside HDF5 with whatever its library makes of what it finds.
+    except (OSError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not a readable HDF5 file ({reason}): make it anew") from error
+
+
+def require_encoding(path: str | Path, file: h5py.File, kind: str, version: str) -> None:
+    """Raise InputError unless the file says that it is of this type and version."""
+    found = file.attrs.get("encoding-type"), file.attrs.get("encoding-version")
+    require(
+        found == (kind, version),
+        f"{path}: encoding is {found[0]} {found[1]}, this version reads {kind} {version}; make the "
+        "file again",
+    )
+
+
+def mapped(path: str, file: h5py.File, key: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A contiguous dataset, mapped: pages are read when they are touched. -1: of any length."""
+    dataset = file.get(key)
+    require(isinstance(dataset, h5py.Dataset), f"{path}: dataset {key} is missing: {DELETE}")
+    fits = len(shape) == dataset.ndim and all(
+        wanted in (-1, size) for wanted, size in zip(shape, dataset.shape, strict=False)
+    )
+    expected = " x ".join("any number" if size == -1 else str(size) for size in shape)
+    require(
+        fits and dataset.dtype == dtype,
+        f"{path}: dataset {key} is {dataset.dtype} {dataset.shape}, expected "
+        f"{np.dtype(dtype)}, {expected}: {DELETE}",
+    )
+    if dataset.size == 0:
+        return np.empty(dataset.shape, dtype)
+    offset = dataset.id.get_offset()
+    require(offset is not None, f"{path}: dataset {key} is not contiguous: {DELETE}")
+    return np.memmap(path, dtype, mode="r", offset=offset, shape=dataset.shape)
 
 
 def array(path: str, file: h5py.File, key: str, kinds: str, length: int, remedy: str) -> np.ndarray:

@@ -13,7 +13,7 @@ import pandas as pd
 from segment_em import estimators, thresholds
 from segment_em.calibration import Calibration
 from segment_em.errors import InputError
-from segment_em.labels import Chunk, read_chunk
+from segment_em.labels import Chunk, check_entries, read_chunks
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,9 @@ def label_set(
     there is a calibration); segments (of the corpus, the same in each row).
     Raises InputError if no segment of any class is positive: there would be nothing to learn.
     """
-    chunks = [read_chunk(path) for path in paths]
+    chunks = read_chunks(paths)
+    for chunk in chunks:
+        check_entries(chunk)
     class_ids = chunks[0].class_ids
     histogram_CN = score_histogram(chunks, len(class_ids), calibration)
     threshold_C2 = thresholds.apply(rule, histogram_CN, dict(options))

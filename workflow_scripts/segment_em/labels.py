@@ -13,6 +13,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from segment_em import hdf5
 from segment_em.calibration import Calibration
 from segment_em.errors import InputError
 from segment_em.estimators import Keep
@@ -158,33 +159,59 @@ class Chunk:
 
 
 def read_chunk(path: str | Path) -> Chunk:
-    """Open a chunk of pseudo-labels. Raises InputError on a foreign, newer or damaged file."""
-    try:
-        with h5py.File(path, "r") as file:
-            _check_encoding(path, file)
-            arrays = {name: _mapped(path, file[name]) for name in ARRAYS}
-            video_ids = file["videos/id"].asstr()[:]
-    except (OSError, KeyError) as error:
-        raise InputError(f"{path}: not a whole pseudo-label file ({error}); delete it") from None
-    scores = SegmentScores(*(arrays[name] for name in SegmentScores._fields))
-    return Chunk(Path(path), scores, video_ids, arrays["videos/indptr"], arrays["classes"])
+    """Open a chunk of pseudo-labels. Raises InputError on a foreign, newer or damaged file.
 
-
-def _check_encoding(path: str | Path, file: h5py.File) -> None:
-    found = (file.attrs.get("encoding-type"), file.attrs.get("encoding-version"))
-    if found != (ENCODING_TYPE, ENCODING_VERSION):
-        raise InputError(
-            f"{path}: encoding is {found[0]} {found[1]}, this version reads "
-            f"{ENCODING_TYPE} {ENCODING_VERSION}; make the file again"
+    What reads through a chunk should call `check_entries`: here only the sizes are looked at.
+    """
+    name = str(path)
+    with hdf5.opened(path) as file:
+        hdf5.require_encoding(path, file, ENCODING_TYPE, ENCODING_VERSION)
+        video_ids = np.array(hdf5.strings(name, file, "videos/id", hdf5.DELETE), object)
+        indptr, videos = (
+            hdf5.mapped(name, file, key, np.int64, (size,))
+            for key, size in (("indptr", -1), ("videos/indptr", len(video_ids) + 1))
         )
+        hdf5.require(len(indptr) > 0, f"{path}: indptr is empty: {hdf5.DELETE}")
+        entries = int(indptr[-1])
+        hdf5.require_indptr(name, "indptr", indptr, entries, hdf5.DELETE)
+        hdf5.require_indptr(name, "videos/indptr", videos, len(indptr) - 1, hdf5.DELETE)
+        arrays = [
+            hdf5.mapped(name, file, key, ARRAYS[key], (entries,))
+            for key in SegmentScores._fields[1:]
+        ]
+        class_ids = hdf5.mapped(name, file, "classes", np.int64, (-1,))
+    return Chunk(Path(path), SegmentScores(indptr, *arrays), video_ids, videos, class_ids)
 
 
-def _mapped(path: str | Path, dataset: h5py.Dataset) -> np.ndarray:
-    """The array of a contiguous dataset, mapped: pages are read when they are touched."""
-    if dataset.size == 0:
-        return np.empty(dataset.shape, dataset.dtype)
-    offset = dataset.id.get_offset()
-    return np.memmap(path, dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
+def read_chunks(paths: Iterable[str | Path]) -> list[Chunk]:
+    """Open the chunks of one corpus. Raises InputError as read_chunk, or if classes differ."""
+    chunks = [read_chunk(path) for path in paths]
+    for chunk in chunks[1:]:
+        hdf5.require(
+            np.array_equal(chunk.class_ids, chunks[0].class_ids),
+            f"{chunk.path}: {len(chunk.class_ids)} classes that are not the "
+            f"{len(chunks[0].class_ids)} of {chunks[0].path}: {hdf5.DELETE}",
+        )
+    return chunks
+
+
+def check_entries(chunk: Chunk) -> None:
+    """Raise InputError unless scores and spreads are in [0, 1] and all columns are classes."""
+    indices = chunk.scores.indices
+    if not len(indices):
+        return
+    for name in ("scores", "spread"):
+        values = getattr(chunk.scores, name)
+        low, high = float(values.min()), float(values.max())  # nan if any is
+        hdf5.require(
+            low >= 0 and high <= 1,
+            f"{chunk.path}: {name} from {low} to {high}, expected 0 to 1: {hdf5.DELETE}",
+        )
+    low, high, classes = int(indices.min()), int(indices.max()), len(chunk.class_ids)
+    hdf5.require(
+        low >= 0 and high < classes,
+        f"{chunk.path}: columns from {low} to {high}, expected 0 to {classes - 1}: {hdf5.DELETE}",
+    )
 
 
 @dataclass(frozen=True)
@@ -215,7 +242,13 @@ class PseudoLabels:
         prior_C: np.ndarray,
     ) -> None:
         """video_ids: of the index that rows refer to. prior_C: mean label of the segments."""
-        self.chunks = [read_chunk(path) for path in paths]
+        self.chunks = read_chunks(paths)
+        classes, expected = len(self.chunks[0].class_ids), len(prior_C)
+        hdf5.require(
+            classes == expected,
+            f"{self.chunks[0].path}: {classes} classes, the label set has {expected}; "
+            "delete the label set to make it anew",
+        )
         self.reading, self._prior_C = reading, prior_C
         self.chunk, self.row = _located(self.chunks, video_ids)
 

@@ -9,7 +9,7 @@ from segment_em.class_lists import read_vocabulary
 from segment_em.errors import InputError
 from segment_em.index import read_index
 from segment_em.localisation import Intervals, merge, rows_of, write_localisations
-from segment_em.predictions import Predictions, read_predictions
+from segment_em.predictions import Predictions, read_all_predictions
 from segment_em.submission import TopSegments, write_submission
 
 VIDEOS_AT_ONCE = 128  # merging takes three bytes a score: 23 MB with 1,000 classes
@@ -52,7 +52,7 @@ def submit(
     out: str | Path,
 ) -> None:
     """Write the best `top_segments` of each class, see submission.write_submission."""
-    chunks = [read_predictions(path) for path in prediction_paths]
+    chunks = read_all_predictions(prediction_paths)
     order = Order(index_paths, chunks)
     class_ids = chunks[0].class_ids
     top = TopSegments(len(class_ids), top_segments)
@@ -72,7 +72,7 @@ def localise(
     out: str | Path,
 ) -> None:
     """Write what occurs when, see localisation.merge, in the order of the index."""
-    chunks = [read_predictions(path) for path in prediction_paths]
+    chunks = read_all_predictions(prediction_paths)
     order = Order(index_paths, chunks)
     names = read_vocabulary(vocabulary_path) if vocabulary_path else {}
     parts = [

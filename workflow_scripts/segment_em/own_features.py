@@ -17,6 +17,7 @@ from segment_em.index import Index, Modality, id_array, place_columns, quantisat
 from segment_em.records import LONGEST_ID
 
 SEE_FORMAT = "see docs/format.md, own features"
+FRAMES_AT_ONCE = 10_000  # that are looked through: 40 MB of 1,024 float32
 
 
 def own_index(path: str, features: Mapping[str, int], segment_frames: int) -> Index:
@@ -86,11 +87,26 @@ def _own_modality(path: str, file: h5py.File, name: str, width: int, videos: int
     indptr = hdf5.array(path, file, f"features/{name}/indptr", "iu", videos + 1, SEE_FORMAT)
     indptr = indptr.astype(np.int64)
     hdf5.require_indptr(path, f"features/{name}/indptr", indptr, len(frames), SEE_FORMAT)
+    _require_finite(path, frames)
     stride = width * np.dtype(dtype).itemsize
     start = frames.id.get_offset() or 0  # None where there are no frames
     scale, bias = _own_scale(path, frames) if dtype == "uint8" else (1.0, 0.0)
     places = np.stack([start + indptr[:-1] * stride, np.full(videos, stride), np.diff(indptr)], 1)
     return Modality(width, dtype, scale, bias, *place_columns(places))
+
+
+def _require_finite(path: str, frames: h5py.Dataset) -> None:
+    """Floats are read through once, here: one NaN would end a training days later."""
+    if frames.dtype.kind != "f":
+        return
+    for first in range(0, len(frames), FRAMES_AT_ONCE):
+        finite_TF = np.isfinite(frames[first : first + FRAMES_AT_ONCE])
+        if not finite_TF.all():
+            frame, value = np.argwhere(~finite_TF)[0]
+            raise InputError(
+                f"{path}: {frames.name}: value {value} of frame {first + frame} is not finite: "
+                "correct it, or leave that video out"
+            )
 
 
 def _own_dtype(path: str, frames: h5py.Dataset, width: int) -> str:

@@ -11,11 +11,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from segment_em import hdf5
 from segment_em.errors import InputError
 from segment_em.hdf5_writing import replacing_hdf5
 
 ENCODING_TYPE = "segment-em-predictions"
 ENCODING_VERSION = "1.0"
+SLAB_ROWS = 10_000  # segments whose scores are looked at at a time
 
 
 @dataclass(frozen=True)
@@ -73,27 +75,45 @@ def write_predictions(
 
 def read_predictions(path: str | Path) -> Predictions:
     """Open a chunk. Raises InputError on a foreign, newer or damaged file."""
-    try:
-        with h5py.File(path, "r") as file:
-            found = (file.attrs.get("encoding-type"), file.attrs.get("encoding-version"))
-            if found != (ENCODING_TYPE, ENCODING_VERSION):
-                raise InputError(
-                    f"{path}: encoding is {found[0]} {found[1]}, this version reads "
-                    f"{ENCODING_TYPE} {ENCODING_VERSION}; make the file again"
-                )
-            scores = file["scores"]
-            mapped = np.empty(scores.shape, np.float32)
-            if scores.size:
-                mapped = np.memmap(
-                    path, np.float32, "r", offset=scores.id.get_offset(), shape=scores.shape
-                )
-            return Predictions(
-                mapped,
-                file["videos/id"].asstr()[:],
-                file["videos/indptr"][:],
-                file["videos/frames"][:],
-                file["classes"][:],
-                int(file.attrs["segment_frames"]),
-            )
-    except (OSError, KeyError) as error:
-        raise InputError(f"{path}: not a whole prediction file ({error}); delete it") from None
+    name = str(path)
+    with hdf5.opened(path) as file:
+        hdf5.require_encoding(path, file, ENCODING_TYPE, ENCODING_VERSION)
+        ids = np.array(hdf5.strings(name, file, "videos/id", hdf5.DELETE), object)
+        indptr = hdf5.array(name, file, "videos/indptr", "i", len(ids) + 1, hdf5.DELETE)
+        frames = hdf5.array(name, file, "videos/frames", "i", len(ids), hdf5.DELETE)
+        class_ids = np.array(hdf5.mapped(name, file, "classes", np.int64, (-1,)))
+        segments = int(indptr[-1])
+        hdf5.require_indptr(name, "videos/indptr", indptr, segments, hdf5.DELETE)
+        scores = hdf5.mapped(name, file, "scores", np.float32, (segments, len(class_ids)))
+        segment_frames = int(file.attrs.get("segment_frames", 0))
+    hdf5.require(
+        segment_frames > 0 and np.array_equal(np.diff(indptr), -(-frames // segment_frames)),
+        f"{path}: videos/frames do not make the segments of videos/indptr: {hdf5.DELETE}",
+    )
+    _check_scores(path, scores)
+    return Predictions(scores, ids, indptr, frames, class_ids, segment_frames)
+
+
+def read_all_predictions(paths: Iterable[str | Path]) -> list[Predictions]:
+    """Open the chunks of one test set. Raises InputError as read_predictions, or if they differ."""
+    paths = list(paths)
+    chunks = [read_predictions(path) for path in paths]
+    for path, chunk in zip(paths, chunks, strict=True):
+        hdf5.require(
+            np.array_equal(chunk.class_ids, chunks[0].class_ids)
+            and chunk.segment_frames == chunks[0].segment_frames,
+            f"{path}: {len(chunk.class_ids)} classes and segments of {chunk.segment_frames} frames "
+            f"are not those of {paths[0]}: {hdf5.DELETE}",
+        )
+    return chunks
+
+
+def _check_scores(path: str | Path, scores_NC: np.ndarray) -> None:
+    for first in range(0, len(scores_NC), SLAB_ROWS):
+        slab = scores_NC[first : first + SLAB_ROWS]
+        low, high = float(slab.min(initial=0)), float(slab.max(initial=0))  # nan if any score is
+        hdf5.require(
+            low >= 0 and high <= 1,
+            f"{path}: scores from {low} to {high} in segments {first} to {first + len(slab) - 1}, "
+            f"expected 0 to 1: {hdf5.DELETE}",
+        )

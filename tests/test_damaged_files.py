@@ -1,0 +1,270 @@
+"""Files that are cut, changed, of another version or not ours: refused in a line that names it."""
+
+import json
+import random
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from segment_em import labels, predictions
+from segment_em.checkpoint import Specification, load_weights, save_weights
+from segment_em.errors import InputError
+from segment_em.index import read_index, write_index
+from segment_em.label_sets import label_set
+from segment_em.provenance import METADATA_KEY
+
+CLASSES = np.array([3, 8, 20])
+
+
+def write_index_file(path, index):
+    write_index(path, index, {})
+
+
+def write_labels_file(path, index):
+    scores_NC = np.random.default_rng(0).random((5, 3), np.float32)
+    scores = labels.sparse_scores(scores_NC, scores_NC > 0.9, 0.0, 3, np.zeros_like(scores_NC))
+    labels.write_pseudo_labels(path, scores, ["a", "b"], np.array([0, 3, 5]), CLASSES, {})
+
+
+def write_predictions_file(path, index):
+    parts = [np.random.default_rng(0).random((5, 3), np.float32)]
+    predictions.write_predictions(path, parts, ["a", "b"], np.array([12, 7]), CLASSES, 5, {})
+
+
+def read_labels(path):
+    chunk = labels.read_chunk(path)
+    labels.check_entries(chunk)
+    return chunk
+
+
+KINDS = {
+    "index": (write_index_file, lambda path: read_index([path])),
+    "labels": (write_labels_file, read_labels),
+    "predictions": (write_predictions_file, predictions.read_predictions),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request, tmp_path, small_index):
+    """A whole file and what reads it."""
+    write, read = KINDS[request.param]
+    path = tmp_path / "000.h5"
+    write(path, small_index)
+    read(path)
+    return path, read
+
+
+def datasets(path):
+    found = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, o: found.append(name) if isinstance(o, h5py.Dataset) else None)
+    return found
+
+
+def refused(path, read):
+    """The message with which a file is refused: one line that names it."""
+    with pytest.raises(InputError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("key", ["encoding-type", "encoding-version"])
+def test_another_type_or_version_is_named_beside_what_is_read(kind, key):
+    path, read = kind
+    with h5py.File(path, "a") as file:
+        file.attrs[key] = "9.0"
+    assert "9.0" in refused(path, read)
+
+
+def test_a_file_cut_anywhere_is_refused(kind):
+    path, read = kind
+    content = path.read_bytes()
+    for size in range(0, len(content) - 1, max(1, len(content) // 97)):
+        path.write_bytes(content[:size])
+        refused(path, read)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", b"\x80\x04K\x01.", b"<html>"])
+def test_a_file_of_another_kind_is_refused(kind, content):
+    path, read = kind
+    path.write_bytes(content)
+    assert "not a readable HDF5 file" in refused(path, read)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    for _, read in KINDS.values():
+        refused(tmp_path / "none.h5", read)
+
+
+def test_each_dataset_that_is_missing_short_or_of_another_type_is_named(kind, tmp_path):
+    path, read = kind
+    changed = tmp_path / "changed.h5"
+    for key in datasets(path):
+        for change in ("missing", "short", "another type", "compressed"):
+            shutil.copy(path, changed)
+            with h5py.File(changed, "a") as file:
+                values = file[key][...]
+                if change == "compressed" and (not values.size or values.dtype == object):
+                    continue
+                del file[key]
+                if change == "short":
+                    file[key] = values[:-1]
+                elif change == "another type":
+                    file[key] = values.astype("S9") if values.dtype.kind in "iufb" else [1.5]
+                elif change == "compressed":
+                    file.create_dataset(key, data=values, compression="gzip")
+            try:
+                message = refused(changed, read)
+            except pytest.fail.Exception:
+                # What is read into memory may be compressed; class lists have no fixed length.
+                assert change == "compressed" or (change, key) == ("short", "classes"), key
+                continue
+            assert change in ("short", "compressed") or key in message
+
+
+def test_a_file_with_flipped_bytes_is_refused_or_of_the_right_form(kind, tmp_path):
+    path, read = kind
+    content = path.read_bytes()
+    draw, outcomes = random.Random(0), set()
+    for _ in range(400):
+        changed = bytearray(content)
+        for _ in range(draw.choice((1, 1, 4))):
+            changed[draw.randrange(len(changed))] ^= 1 << draw.randrange(8)
+        (tmp_path / "changed.h5").write_bytes(changed)
+        try:
+            read(tmp_path / "changed.h5")
+            outcomes.add("read")
+        except InputError as problem:
+            outcomes.add("two lines" if "\n" in str(problem) else "refused")
+    assert outcomes == {"read", "refused"}
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "expected"),
+    [
+        ("labels", "scores", np.nan, "scores from nan to nan, expected 0 to 1"),
+        ("labels", "scores", 2.0, "expected 0 to 1"),
+        ("labels", "spread", np.nan, "spread from nan to nan, expected 0 to 1"),
+        ("labels", "indices", 3, "columns from 0 to 3, expected 0 to 2"),
+        ("labels", "indices", -1, "columns from -1 to 2, expected 0 to 2"),
+        ("labels", "indptr", 9, "indptr must rise"),
+        ("labels", "videos/indptr", 9, "videos/indptr must rise"),
+        ("predictions", "scores", np.nan, "scores from nan to nan in segments 0 to 4"),
+        ("predictions", "scores", -0.5, "scores from -0.5 to "),
+        ("predictions", "videos/frames", 900, "do not make the segments of videos/indptr"),
+        ("predictions", "videos/indptr", 9, "videos/indptr must rise"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(tmp_path, name, key, value, expected):
+    write, read = KINDS[name]
+    write(tmp_path / "000.h5", None)
+    with h5py.File(tmp_path / "000.h5", "a") as file:
+        place = (1, 1) if file[key].ndim == 2 else 1
+        file[key][place] = value
+    assert expected in refused(tmp_path / "000.h5", read)
+
+
+def test_chunks_of_other_classes_are_refused(tmp_path):
+    for write, read_all in (
+        (write_labels_file, labels.read_chunks),
+        (write_predictions_file, predictions.read_all_predictions),
+    ):
+        paths = [tmp_path / "000.h5", tmp_path / "001.h5"]
+        for path in paths:
+            write(path, None)
+        with h5py.File(paths[1], "a") as file:
+            file["classes"][0] = 4
+        with pytest.raises(InputError, match=r"001\.h5: 3 classes"):
+            read_all(paths)
+
+
+def test_damaged_scores_never_become_a_label_set(tmp_path):
+    write_labels_file(tmp_path / "000.h5", None)
+    with h5py.File(tmp_path / "000.h5", "a") as file:
+        file["scores"][2] = np.nan
+    with pytest.raises(InputError, match=r"000\.h5: scores from nan"):
+        label_set([tmp_path / "000.h5"], "label_corrected", "fixed", {"delta": 0.4}, None)
+
+
+def test_a_label_set_of_another_number_of_classes_is_refused(tmp_path):
+    write_labels_file(tmp_path / "000.h5", None)
+    with pytest.raises(InputError, match=r"000\.h5: 3 classes, the label set has 4"):
+        labels.PseudoLabels([tmp_path / "000.h5"], ["a"], None, np.zeros(4))
+
+
+# Weights.
+
+SPECIFICATION = Specification(
+    "logistic", {"fusion": "early", "context": 0}, [["rgb", 8]], [3, 8], 5
+)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    save_weights(tmp_path / "w.safetensors", SPECIFICATION.build(), SPECIFICATION, {}, "cpu")
+    return tmp_path / "w.safetensors"
+
+
+def described(path, head):
+    """Weights with another description."""
+    save_file(SPECIFICATION.build().state_dict(), path, {METADATA_KEY: head})
+
+
+def head(**changes):
+    model = {
+        "architecture": "logistic",
+        "options": {"fusion": "early", "context": 0},
+        "features": [["rgb", 8]],
+        "class_ids": [3, 8],
+        "segment_frames": 5,
+    }
+    return json.dumps({"format": 1, "model": model | changes, "stamp": {}})
+
+
+@pytest.mark.parametrize(
+    ("description", "expected"),
+    [
+        ("{", "damaged description"),
+        (json.dumps({"format": 1}), "incomplete description"),
+        (json.dumps({"format": 9}), "weights format 9, this version reads 1"),
+        (head(architecture="lstm"), "cannot build its model .*no architecture 'lstm'"),
+        (
+            head(architecture="bigru", options={"fusion": "early"}),
+            "cannot build its model .*layers",
+        ),
+        (
+            head(options={"fusion": "early", "context": 0, "heads": 2}),
+            "cannot build its model .*heads",
+        ),
+        (head(class_ids=[3, 8, 20]), "do not fit their own description"),
+        (head(features=[["rgb", 16]]), "do not fit their own description"),
+    ],
+)
+def test_weights_that_are_not_what_they_say_are_refused(tmp_path, description, expected):
+    described(tmp_path / "w.safetensors", description)
+    with pytest.raises(InputError, match=rf"w\.safetensors: .*{expected}") as caught:
+        load_weights(tmp_path / "w.safetensors")
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_with_flipped_bytes_are_refused_or_load_as_finite_numbers(weights, tmp_path):
+    content, draw, refusals = weights.read_bytes(), random.Random(0), []
+    for _ in range(300):
+        changed = bytearray(content)
+        changed[draw.randrange(len(changed))] ^= 1 << draw.randrange(8)
+        (tmp_path / "changed.safetensors").write_bytes(changed)
+        try:
+            model, _ = load_weights(tmp_path / "changed.safetensors")
+        except InputError as problem:
+            refusals.append(str(problem))
+        else:
+            assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
+    assert refusals
+    assert not any("\n" in message for message in refusals)
