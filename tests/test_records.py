@@ -366,6 +366,12 @@ def test_varints_beyond_class_ids_are_an_error(tmp_path, values, expected):
     assert expected in error(tmp_path, record(example(context)))
 
 
+def test_a_map_entry_with_more_than_key_and_value_is_an_error(tmp_path):
+    # Parsers differ on it: the one of TensorFlow's Python leaves the entry out.
+    odd = part(1, part(1, b"labels"), part(2, part(3, part(1, b"\x05"))), part(6, b"more"))
+    assert "more than key and value" in error(tmp_path, record(example(ID + odd)))
+
+
 def test_labels_of_another_type_are_an_error(tmp_path):
     context = ID + entry(b"labels", part(2, part(1, bytes(4))))
     message = error(tmp_path, record(example(context)))

@@ -88,8 +88,8 @@ def localise(
 
 
 def _intervals(chunk: Predictions, threshold: float) -> Iterator[Intervals]:
-    """The intervals of a chunk, of some videos after the others."""
-    for first in range(0, len(chunk.frames), VIDEOS_AT_ONCE):
+    """The intervals of a chunk, of some videos after the others; once if there are none."""
+    for first in range(0, max(1, len(chunk.frames)), VIDEOS_AT_ONCE):
         frames_V = chunk.frames[first : first + VIDEOS_AT_ONCE]
         start, stop = chunk.video_indptr[[first, first + len(frames_V)]]
         found = merge(chunk.scores[start:stop], frames_V, chunk.segment_frames, threshold)

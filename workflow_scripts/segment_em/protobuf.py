@@ -94,8 +94,10 @@ def map_of(view: memoryview, start: int, end: int) -> dict[bytes, tuple[int, int
             elif tag == SECOND_DELIMITED:
                 require(value is None, at)
                 value = at, stop
-            else:
-                require(tag >> 3 not in (1, 2), at)
+            else:  # parsers differ on what such an entry says
+                raise MalformedError(
+                    f"more than key and value in the map entry at byte {entry_at}: {REWRITE}"
+                )
         found[key] = value or (entry_stop, entry_stop)
     return found
 
