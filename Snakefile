@@ -18,6 +18,7 @@ include: "rules/compare.smk"
 rule all:
     default_target: True
     input:
+        f"{RESULTS}/preflight.csv",
         f"{RESULTS}/table.csv",
         f"{RESULTS}/submission.csv",
         f"{RESULTS}/localisations.csv",

@@ -82,3 +82,34 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --records {input:q} --out {output.index:q} 2>&1 | tee {log:q}"
+
+
+rule preflight:  # what will starve, before anything is trained
+    input:
+        train=lambda wildcards: of(wildcards).data.index("train"),
+        segments=lambda wildcards: of(wildcards).data.index("segments"),
+        classes=lambda wildcards: of(wildcards).data.class_list,
+        vocabulary=lambda wildcards: of(wildcards).data.vocabulary,
+    output:
+        table="results/{experiment}/preflight.csv",
+        how="results/{experiment}/preflight.json",
+    log:
+        "results/{experiment}/preflight.log",
+    benchmark:
+        "results/{experiment}/preflight.benchmark.tsv"
+    priority: 1  # before the training that it warns about
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
+    params:
+        script=SCRIPTS / "preflight.py",
+        cfg=lambda wildcards: of(wildcards).preflight_settings(),
+        code=code("preflight.py"),
+    message:
+        "Look at the index of {wildcards.experiment}: what will starve"
+    shell:
+        "python {params.script:q} --config {params.cfg:q}"
+        " --train {input.train:q} --segments {input.segments:q} --classes {input.classes:q}"
+        " --vocabulary {input.vocabulary:q} --out {output.table:q} 2>&1 | tee {log:q}"

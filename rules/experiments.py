@@ -325,6 +325,12 @@ class Experiment:
 
     # Settings ------------------------------------------------------------------------------------
 
+    def preflight_settings(self) -> str:
+        data = self.config["data"]
+        keys = ("max_frames", "segment_frames", "validation_fraction")
+        threshold = threshold_of(self.config)
+        return canonical({key: data[key] for key in keys} | {"threshold": threshold})
+
     def pretrain_settings(self, run: str) -> str:
         return self._training(run, "pretrain", video_loss=self.config["training"]["video_loss"])
 

@@ -52,6 +52,7 @@ ORDER = [
     {"candidates", "calibration"},
     {"weighing", "selection"},
     {"index", "movers"},
+    {"preflight"},
     {"annotations"},
     {"own_features"},
     {"indexing"},

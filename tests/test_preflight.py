@@ -1,0 +1,80 @@
+"""What will starve, counted by hand on a small index."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from segment_em import preflight
+
+CLASSES = np.array([3, 8, 20, 50])
+QUANTILE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05}
+FIXED = {"rule": "fixed", "delta": 0.9}
+
+
+def settings(threshold=QUANTILE, validation_fraction=1e-9):
+    return preflight.Settings(60, 5, validation_fraction, threshold)
+
+
+def table_of(index, **changes):
+    return preflight.class_table(index, index, CLASSES, {3: "Game"}, settings(**changes))
+
+
+def test_videos_segments_and_ratings_are_counted_by_class(small_index):
+    table = table_of(small_index)
+    assert table["name"].tolist() == ["Game", "", "", ""]
+    assert table["videos"].tolist() == [3, 1, 1, 0]
+    # Class 3 is in videos of 12, 0 and 31 frames: 3 + 0 + 7 segments.
+    assert table["segments"].tolist() == [10, 3, 2, 0]
+    assert table["ratings"].tolist() == [4, 1, 3, 0]
+    assert table["positive_ratings"].tolist() == [2, 0, 3, 0]
+    assert table["validation_ratings"].tolist() == [0, 0, 0, 0]
+
+
+def test_the_quantile_rule_tells_the_labels_to_expect(small_index):
+    # round(.35 x 10) = 4 (of 3.5, to even), at least one of a class that has videos.
+    assert table_of(small_index)["labels_expected"].tolist() == [4, 1, 1, 0]
+    assert table_of(small_index, threshold=FIXED)["labels_expected"].isna().all()
+
+
+def test_held_out_ratings_are_counted_apart(small_index):
+    table = table_of(small_index, validation_fraction=1 - 1e-9)
+    assert table["ratings"].tolist() == [0, 0, 0, 0]
+    assert table["validation_ratings"].tolist() == [4, 1, 3, 0]
+    assert table["validation_positives"].tolist() == [2, 0, 3, 0]
+
+
+def test_each_thing_that_will_starve_is_told_with_its_classes_and_a_remedy(small_index):
+    lines = preflight.warnings(table_of(small_index), settings())
+    assert lines[0] == "1 of 4 classes: no train video carries them (50): learnt from ratings alone"
+    assert lines[1].startswith("3 of 4 classes: fewer than 10 train videos carry them (3 Game, 8")
+    assert "no rating for fine-tuning has them (50)" in lines[2]
+    assert "raise data.validation_fraction" in lines[3]
+
+
+def test_one_threshold_for_all_is_warned_of_where_some_classes_are_rare(small_index):
+    table = table_of(small_index, threshold=FIXED)
+    table["videos"] = [100, 40, 40, 9]
+    lines = preflight.warnings(table, settings(FIXED))
+    assert "less than a quarter of the median's 40 videos have them (50)" in lines[-1]
+    assert "class_quantile" in lines[-1]
+    assert not any("quarter" in line for line in preflight.warnings(table, settings(QUANTILE)))
+
+
+def test_the_report_says_how_sure_validation_will_be(small_index, caplog):
+    caplog.set_level(logging.INFO)
+    table = table_of(small_index)
+    table["validation_ratings"] = [300, 300, 300, 300]
+    preflight.report(table, small_index, settings())
+    # Four times the ratings of the measurement: half its .018.
+    assert "mAP will vary by about 0.009" in caplog.text
+    assert "train: 5 videos, 1 without any label" in caplog.text
+    assert sum(record.levelname == "WARNING" for record in caplog.records) == 4
+
+
+@pytest.mark.parametrize("threshold", [QUANTILE, FIXED])
+def test_nothing_is_warned_of_where_nothing_starves(small_index, threshold):
+    table = table_of(small_index, threshold=threshold)
+    for column in ("videos", "ratings", "validation_positives"):
+        table[column] = 50
+    assert preflight.warnings(table, settings(threshold)) == []

@@ -1,0 +1,32 @@
+"""Look at the index before anything is trained: what will starve."""
+
+import numpy as np
+
+from segment_em import command_line, preflight, provenance
+from segment_em.class_lists import read_class_list, read_vocabulary
+from segment_em.index import read_index
+from segment_em.tables import write_table
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    parser.add_argument("--train", nargs="+", required=True, help="index chunks of the train split")
+    parser.add_argument("--segments", nargs="+", required=True, help="those of the rated videos")
+    parser.add_argument("--classes", required=True, help="CSV with a column Index")
+    parser.add_argument("--vocabulary", nargs="?", help="CSV with columns Index, Name")
+    parser.add_argument("--out", required=True, help="preflight.csv")
+    args = parser.parse_args()
+    settings = preflight.Settings(**args.config)
+    train, rated = read_index(args.train), read_index(args.segments)
+    names = read_vocabulary(args.vocabulary) if args.vocabulary else {}
+    class_ids = np.array(read_class_list(args.classes))
+    table = preflight.class_table(train, rated, class_ids, names, settings)
+    write_table(args.out, table)
+    inputs = [*args.train, *args.segments, args.classes]
+    inputs += [args.vocabulary] if args.vocabulary else []
+    provenance.write_how(args.out, provenance.stamp(args.config, inputs))
+    preflight.report(table, train, settings)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

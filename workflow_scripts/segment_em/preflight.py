@@ -1,0 +1,135 @@
+"""What will starve, told from the index before anything is trained."""
+
+# V videos, C classes, L video labels, R ratings
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from segment_em.index import Index, columns_of, in_validation
+
+log = logging.getLogger(__name__)
+
+# Of a class that occurs in fewer videos, an E-step has little to choose from.
+FEW_VIDEOS = 10
+# 60 rated videos with 300 ratings: mAP varies by .018 when the videos are drawn again.
+MEASURED_SD, MEASURED_RATINGS = 0.018, 300
+SHOWN = 10
+
+
+class Settings(NamedTuple):
+    """What decides the counts. threshold: as configured, with its rule; see thresholds/."""
+
+    max_frames: int
+    segment_frames: int
+    validation_fraction: float
+    threshold: Mapping[str, Any]
+
+
+def class_table(
+    train: Index, rated: Index, class_ids: np.ndarray, names: Mapping[int, str], settings: Settings
+) -> pd.DataFrame:
+    """A row a class, from the train split's labels and the rated videos' ratings.
+
+    Columns: class; name; videos (that carry it) and segments (of these); labels_expected (positive
+    segments of the E-step in these videos; empty where the rule's threshold does not tell before a
+    teacher is trained); ratings, positive_ratings (for fine-tuning); validation_ratings,
+    validation_positives.
+    """
+    videos_C, segments_C = _carried(train, class_ids, settings)
+    table = pd.DataFrame({"class": class_ids, "name": [names.get(c, "") for c in class_ids]})
+    table["videos"], table["segments"] = videos_C, segments_C
+    share = settings.threshold.get("share")
+    expected_C = np.maximum(1, np.round((share or 0) * segments_C)) * (videos_C > 0)
+    table["labels_expected"] = pd.array(expected_C if share else [None] * len(table), "Int64")
+    held_out = in_validation(rated.video_ids, settings.validation_fraction)
+    parts = (("ratings", "positive_ratings", ~held_out),)
+    parts += (("validation_ratings", "validation_positives", held_out),)
+    for ratings, positives, chosen in parts:
+        table[ratings], table[positives] = _rated(rated.take(np.flatnonzero(chosen)), class_ids)
+    return table
+
+
+def _carried(train: Index, class_ids: np.ndarray, settings: Settings) -> np.ndarray:
+    """int64 [2, C]: videos that carry each class, and their segments."""
+    frames_V = np.minimum(next(iter(train.modalities.values())).frames, settings.max_frames)
+    segments_V = -(-frames_V.astype(np.int64) // settings.segment_frames)
+    column_L = columns_of(class_ids, train.labels.indices)
+    video_L = np.repeat(np.arange(len(train)), np.diff(train.labels.indptr))[column_L >= 0]
+    column_L, classes = column_L[column_L >= 0], len(class_ids)
+    segments = np.bincount(column_L, weights=segments_V[video_L], minlength=classes)
+    return np.stack([np.bincount(column_L, minlength=classes), segments.astype(np.int64)])
+
+
+def _rated(rated: Index, class_ids: np.ndarray) -> np.ndarray:
+    """int64 [2, C]: ratings of each class, and the positive ones."""
+    column_R = columns_of(class_ids, rated.ratings.class_id)
+    known, positive = column_R >= 0, rated.ratings.positive
+    counts = [np.bincount(column_R[c], minlength=len(class_ids)) for c in (known, known & positive)]
+    return np.stack(counts)
+
+
+def warnings(table: pd.DataFrame, settings: Settings) -> list[str]:
+    """One line for each thing that will starve: how many classes, which, and the remedy."""
+    few = (table["videos"] > 0) & (table["videos"] < FEW_VIDEOS)
+    found = [
+        _line(table, table["videos"] == 0, "no train video carries", "learnt from ratings alone"),
+        _line(table, few, f"fewer than {FEW_VIDEOS} train videos carry", "their scores will vary"),
+        _line(
+            table,
+            table["ratings"] == 0,
+            "no rating for fine-tuning has",
+            "rate segments of them, or expect the scores of pretraining",
+        ),
+        _line(
+            table,
+            table["validation_positives"] == 0,
+            "no positive rating for validation has",
+            "they do not count when F is selected; raise data.validation_fraction or rate more",
+        ),
+    ]
+    if "share" not in settings.threshold:
+        median = table["videos"].median()
+        rare = (table["videos"] > 0) & (table["videos"] < median / 4)
+        remedy = "rare classes starve first under one threshold; em.threshold.rule: class_quantile"
+        found.append(
+            _line(
+                table, rare, f"less than a quarter of the median's {median:.0f} videos have", remedy
+            )
+        )
+    return [line for line in found if line]
+
+
+def _line(table: pd.DataFrame, chosen: pd.Series, what: str, remedy: str) -> str:
+    if not chosen.any():
+        return ""
+    names = [f"{c} {n}".strip() for c, n in table.loc[chosen, ["class", "name"]].to_numpy()]
+    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return f"{len(names)} of {len(table)} classes: {what} them ({shown}): {remedy}"
+
+
+def report(table: pd.DataFrame, train: Index, settings: Settings) -> None:
+    """Log what there is, and a warning for each thing that will starve."""
+    labels = np.diff(train.labels.indptr)
+    log.info(
+        "train: %d videos, %d without any label; by class: median %d videos, least %d",
+        len(train),
+        int((labels == 0).sum()),
+        table["videos"].median(),
+        table["videos"].min(),
+    )
+    if table["labels_expected"].notna().all():
+        expected = table["labels_expected"]
+        log.info("E-step: by class median %d labels, least %d", expected.median(), expected.min())
+    ratings = int(table["validation_ratings"].sum())
+    log.info(
+        "ratings: %d for fine-tuning, %d for validation, whose mAP will vary by about %.3f",
+        table["ratings"].sum(),
+        ratings,
+        MEASURED_SD * (MEASURED_RATINGS / max(1, ratings)) ** 0.5,
+    )
+    for line in warnings(table, settings):
+        log.warning("warning: %s", line)
