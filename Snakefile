@@ -13,6 +13,7 @@ include: "rules/evaluate.smk"
 include: "rules/localise.smk"
 include: "rules/report.smk"
 include: "rules/compare.smk"
+include: "rules/ablation.smk"
 
 
 rule all:

@@ -51,6 +51,7 @@ ORDER = [
     {"ratings_table", "skipped", "report_tables", "figures"},
     {"candidates", "calibration"},
     {"weighing", "selection"},
+    {"ablation"},
     {"index", "movers"},
     {"preflight"},
     {"annotations"},

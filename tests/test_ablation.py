@@ -1,0 +1,150 @@
+"""What variations are worth: measures, paired differences and promises, by hand."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from segment_em import ablation, metrics
+from segment_em.tables import COLUMNS
+
+MEMBER = "em/iteration-1/bigru@video_prior"
+
+
+def ratings(folder, run, scores):
+    """test.ratings.csv of eight videos, each rated for two classes; scores: name -> [16]."""
+    table = pd.DataFrame(
+        {
+            "video_id": [f"v{n // 2}" for n in range(16)],
+            "start": 5,
+            "class": [7, 9] * 8,
+            "positive": [int(n % 3 == 0) for n in range(16)],
+        }
+    )
+    for name, values in scores.items():
+        table[f"{name}_score"] = values
+        ranks = table.groupby("class")[f"{name}_score"].rank(ascending=False, method="first")
+        table[f"{name}_rank"] = ranks.astype(int) - 1
+    path = folder / "results/x" / run / "test.ratings.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+    return path.relative_to(folder)
+
+
+@pytest.fixture
+def experiment(tmp_path, monkeypatch):
+    """One iteration of two members; (table.csv, ratings, label sets), and the scores behind."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    scores = {
+        run: {"finetuned": random.random(16)}
+        for run in ("em/iteration-0/logistic", MEMBER, "em/iteration-1/nextvlad@label_corrected")
+    }
+    scores |= {run: {"ensemble": random.random(16)} for run in ("ensemble", "controls/ensemble")}
+    rows = [
+        ("member", 0, "logistic", "video_labels", "finetuned", 0.5, 0.0, 0.45, 1),
+        ("member", 1, "bigru", "video_prior", "pretrained", 0.9, 0.0, 0.10, 0),
+        ("member", 1, "bigru", "video_prior", "finetuned", 0.7, 0.0, 0.60, 1),
+        ("member", 1, "nextvlad", "label_corrected", "finetuned", 0.6, 0.0, 0.65, 0),
+        ("ensemble", 1, "mean", None, None, 0.7, 0.0, 0.66, 0),
+        ("control_ensemble", None, "mean", None, None, 0.6, 0.0, 0.55, 0),
+    ]
+    pd.DataFrame(rows, columns=COLUMNS).to_csv("table.csv", index=False)
+    label_set = pd.DataFrame({"class": [7, 9, 11], "videos": [10, 10, 9], "positives": [0, 3, 0]})
+    label_set.to_csv("video_prior.csv", index=False)
+    files = [ratings(tmp_path, run, values) for run, values in scores.items()]
+    return "table.csv", files, ["video_prior.csv"]
+
+
+def summary(experiment, out="summary.json", seed=3):
+    ablation.summarise(*experiment, replicates=50, seed=seed, out=out, stamp={})
+    with open(out) as file:
+        return json.load(file)
+
+
+def test_an_iteration_is_measured_by_its_member_that_validation_prefers(experiment):
+    found = summary(experiment)["measures"]
+    assert {name: measure["map"] for name, measure in found.items()} == {
+        "iteration 0": 0.45,
+        "iteration 1": 0.60,
+        "ensemble": 0.66,
+        "controls": 0.55,
+    }
+
+
+def test_draws_are_those_of_the_metric_over_the_same_videos(experiment):
+    found = summary(experiment)["measures"]["iteration 1"]["draws"]
+    table = pd.read_csv(f"results/x/{MEMBER}/test.ratings.csv")
+    scores_NC = np.zeros((8, 2), np.float32)
+    row, column = table["video_id"].str[1:].astype(int).to_numpy(), (table["class"] == 9).to_numpy()
+    scores_NC[row, column.astype(int)] = table["finetuned_score"]
+    rated = metrics.Rated(
+        row, column.astype(np.int64), table["positive"].to_numpy(bool), row.astype(np.int64)
+    )
+    rank_R = metrics.rank_rated(scores_NC, rated, 100)
+    np.testing.assert_allclose(found, metrics.bootstrap_map(rank_R, rated, 2, 50, 3))
+
+
+def test_classes_of_ten_videos_without_a_positive_are_named(experiment):
+    assert summary(experiment)["starved"] == {"video_prior.csv": [7]}
+
+
+def written(folder, name, maps, draws):
+    measures = {key: {"map": value, "draws": draws[key]} for key, value in maps.items()}
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"measures": measures, "starved": {"a": [1], "b": [1, 2]}}))
+    return path
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """Two data sets, two variations, two seeds; draws that differ by a constant from each other."""
+    runs, paths, base = [], [], np.linspace(0.4, 0.6, 21)
+    for d, data in enumerate(("a", "b")):
+        for v, variation in enumerate(("default", "other")):
+            for seed in (0, 1):
+                shift = {"ensemble": 0.1 * v + 0.02 * seed, "controls": -0.05 - 0.1 * d}
+                shift |= {"iteration 0": -0.2, "iteration 1": 0.0, "iteration 2": -0.01}
+                draws = {key: (base + value).tolist() for key, value in shift.items()}
+                maps = {key: 0.5 + value for key, value in shift.items()}
+                runs.append({"data": data, "variation": variation, "seed": seed})
+                paths.append(written(tmp_path, f"{data}{v}{seed}", maps, draws))
+    return runs, paths
+
+
+def test_differences_are_paired_by_seed_and_averaged_over_data(compared):
+    table = ablation.differences(ablation.Draws(*compared)).set_index(
+        ["data", "variation", "difference"]
+    )
+    found = table.loc[("a", "other", "ensemble - default")]
+    # Each seed's draws differ by .1 exactly: no spread is left of the videos or the seeds.
+    assert found["mean"] == pytest.approx(0.1)
+    assert found["sd"] == pytest.approx(0.0, abs=1e-12)
+    assert found["se"] == pytest.approx(0.0, abs=1e-12)
+    # Against the controls: .05 and .07 on a, .15 and .17 on b.
+    gain = table.xs("ensemble - controls", level="difference")["mean"]
+    assert gain["a", "default"] == pytest.approx(0.06)
+    assert gain["b", "default"] == pytest.approx(0.16)
+    assert gain["all", "default"] == pytest.approx(0.11)
+
+
+def test_the_spread_over_seeds_is_that_of_drawing_them_again():
+    draws_SB = np.repeat([[0.0], [1.0]], 4000, axis=1)
+    drawn = ablation.over_seeds(draws_SB)
+    # Two seeds drawn from {0, 1}: their mean is 0, 1/2 or 1 with probability 1/4, 1/2, 1/4.
+    assert set(drawn) == {0.0, 0.5, 1.0}
+    assert drawn.std() == pytest.approx(np.sqrt(1 / 8), rel=0.05)
+
+
+def test_promises_are_judged_for_the_first_variation_on_each_data_set(compared):
+    draws, runs = ablation.Draws(*compared), ablation.runs_table(*compared)
+    assert runs["starved"].tolist() == [2] * 8
+    found = ablation.checks(draws, runs).set_index(["data", "promise"])
+    assert found.loc[("a", "ensemble above its controls")].tolist() == pytest.approx([0.06, 0, 1])
+    assert found.loc[("a", "ensemble not below iteration 0"), "met"]
+    # It falls by .01 in every draw, so by more than its standard error of 0.
+    fall = found.loc[("a", "iteration 2 not a standard error below")]
+    assert fall["value"] == pytest.approx(-0.01)
+    assert not fall["met"]
+    assert not found.loc[("b", "starved classes"), "met"]

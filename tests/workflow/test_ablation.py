@@ -1,0 +1,75 @@
+"""An ablation on tiny data: shared results are those that an experiment of its own would have."""
+
+import re
+import shutil
+
+import pandas as pd
+import pytest
+import yaml
+from workflow_runs import TINY, snakemake
+
+pytestmark = pytest.mark.slow
+
+SHORT = {"iterations": [["logistic@video_prior"]]}
+VARIED = {"em": {"threshold": {"share": 0.6}}}
+
+
+def written(folder, name, **settings):
+    tiny = yaml.safe_load(TINY.read_text())
+    path = folder / f"{name}.yaml"
+    path.write_text(
+        yaml.safe_dump(tiny | {"em": SHORT, "experiment": name} | settings, sort_keys=False)
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with the results of three variations."""
+    folder = tmp_path_factory.mktemp("ablation")
+    variations = {"default": None, "share": VARIED, "same": {"em": {"threshold": {"delta": 0.5}}}}
+    data = written(folder, "data")
+    ablation = {"data": {"tiny": str(data)}, "variations": variations, "seeds": [1]}
+    config = written(folder, "x", ablation=ablation)
+    done = snakemake(folder, "--", "ablation", config=config)
+    assert done.returncode == 0, done.stdout[-4000:]
+    return folder, done.stdout
+
+
+def test_every_experiment_has_its_row_and_each_variation_its_difference(finished):
+    folder, _ = finished
+    runs = pd.read_csv(folder / "results/x/ablation/runs.csv")
+    assert runs["variation"].tolist() == ["default", "share", "same"]
+    table = pd.read_csv(folder / "results/x.tiny.share.1/table.csv")
+    ensemble = table.loc[table["kind"] == "ensemble", "test_map"].item()
+    assert runs.loc[runs["variation"] == "share", "ensemble"].item() == pytest.approx(ensemble)
+    differences = pd.read_csv(folder / "results/x/ablation/differences.csv")
+    assert set(differences["difference"]) == {"ensemble - controls", "ensemble - default"}
+    # δ is not used by the quantile's rule, so this variation is the default under another name.
+    same = differences[differences["difference"] == "ensemble - default"].set_index("variation")
+    assert same.loc["same", ["mean", "se"]].abs().max(axis=None) == 0
+
+
+def test_a_variation_adds_its_own_jobs_alone(finished):
+    folder, log = finished
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", log, re.M))
+    # The logistic model and its control; the M-step of the default and of `share`.
+    assert (int(counts["pretrain"]), int(counts["maximise"])) == (2, 2)
+    chunks = list((folder / "results/index/tiny-1/train").glob("*.h5"))
+    assert int(counts["estimate"]) == len(chunks)  # whatever the threshold
+
+
+def test_what_is_shared_equals_a_run_of_its_own(finished, tmp_path):
+    folder, _ = finished
+    shutil.copytree(folder / "results/data", tmp_path / "results/data")
+    shutil.copytree(folder / "results/index", tmp_path / "results/index")
+    data = yaml.safe_load(TINY.read_text())["data"]
+    data["name"], data["simulation"]["seed"] = "tiny-1", 1
+    alone = written(tmp_path, "alone", seed=1, data=data)
+    config = yaml.safe_load(alone.read_text())
+    config["em"] = SHORT | VARIED["em"]
+    alone.write_text(yaml.safe_dump(config))
+    done = snakemake(tmp_path, "--", "results/alone/table.csv", config=alone)
+    assert done.returncode == 0, done.stdout[-4000:]
+    shared = folder / "results/x.tiny.share.1/table.csv"
+    assert shared.read_bytes() == (tmp_path / "results/alone/table.csv").read_bytes()

@@ -1,0 +1,192 @@
+"""What variations of an experiment are worth, over several data sets and seeds, and how sure it is.
+
+One experiment is boiled down to a few measures, each with its bootstrap draws; since experiments on
+one test set draw the same videos, the difference of two draws is a paired one.
+"""
+
+# S seeds, B bootstrap draws
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from segment_em import ratings_table
+from segment_em.files import replacing
+from segment_em.provenance import write_how
+
+# A class that occurs in fewer videos may be without positives.
+VIDEOS_OF_A_CLASS = 10
+RUN = ("data", "variation", "seed")
+
+
+def summarise(
+    table_path: str | Path,
+    ratings: Iterable[str | Path],
+    label_sets: Sequence[str],
+    replicates: int,
+    seed: int,
+    out: str | Path,
+    stamp: Mapping[str, Any],
+) -> None:
+    """Write summary.json: {"measures": {name: {"map", "draws"}}, "starved": {label set: classes}}.
+
+    table_path: the experiment's table.csv. ratings: results/<any experiment>/<run>/test.ratings.csv
+    of all that have a row there. label_sets: CSV files of the E-steps. replicates, seed: of the
+    bootstrap over test videos. Measures: test mAP of the `ensemble`, of the `controls` and, as
+    `iteration <i>`, of the fine-tuned member that is best on validation there.
+    """
+    found = {Path(*Path(path).parts[2:-1]).as_posix(): path for path in ratings}
+    measures = {
+        name: {
+            "map": row["test_map"],
+            "draws": ratings_table.read(found[_run(row)])
+            .bootstrap_map(row["stage"] or "ensemble", replicates, seed)
+            .tolist(),
+        }
+        for name, row in _measured(pd.read_csv(table_path))
+    }
+    report = {"measures": measures, "starved": {path: _starved(path) for path in label_sets}}
+    with replacing(out) as temporary:
+        text = json.dumps(report | {"stamp": dict(stamp)}, indent=1)
+        temporary.write_text(text + "\n", encoding="utf-8")
+    write_how(out, stamp)
+
+
+def _measured(table: pd.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(measure, its row of table.csv)."""
+    table = table.fillna({"estimation": "", "stage": ""})
+    finetuned = table[(table["kind"] == "member") & (table["stage"] == "finetuned")]
+    for iteration, members in finetuned.groupby("iteration"):
+        yield f"iteration {iteration:.0f}", members.loc[members["validation_map"].idxmax()]
+    for name, kind in (("ensemble", "ensemble"), ("controls", "control_ensemble")):
+        for _, row in table[table["kind"] == kind].iterrows():
+            yield name, row
+
+
+def _run(row: Mapping[str, Any]) -> str:
+    """The folder of a row's results, below its experiment's."""
+    if row["kind"] != "member":
+        return {"ensemble": "ensemble", "control_ensemble": "controls/ensemble"}[row["kind"]]
+    estimation = "" if row["iteration"] == 0 else f"@{row['estimation']}"
+    return f"em/iteration-{row['iteration']:.0f}/{row['model']}{estimation}"
+
+
+def _starved(path: str) -> list[int]:
+    """Classes of at least VIDEOS_OF_A_CLASS videos without a positive segment."""
+    table = pd.read_csv(path)
+    starved = (table["videos"] >= VIDEOS_OF_A_CLASS) & (table["positives"] == 0)
+    return table.loc[starved, "class"].tolist()
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def runs_table(runs: Sequence[Mapping[str, Any]], summaries: Sequence[str | Path]) -> pd.DataFrame:
+    """A row an experiment: data, variation, seed, test mAP of each measure, starved classes."""
+    rows = []
+    for run, path in zip(runs, summaries, strict=True):
+        summary = _read(Path(path))
+        scores = {name: measure["map"] for name, measure in summary["measures"].items()}
+        starved = len(set().union(*summary["starved"].values()))
+        rows.append({key: run[key] for key in RUN} | scores | {"starved": starved})
+    return pd.DataFrame(rows)
+
+
+class Draws:
+    """Bootstrap draws of every measure, by data, variation and seed."""
+
+    def __init__(self, runs: Sequence[Mapping[str, Any]], summaries: Sequence[str | Path]) -> None:
+        """runs: {"data", "variation", "seed"} of each; summaries: their summary.json."""
+        self.found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for run, path in zip(runs, summaries, strict=True):
+            measures = _read(Path(path))["measures"]
+            self.found.setdefault((run["data"], run["variation"]), []).append(measures)
+        self.data = list(dict.fromkeys(run["data"] for run in runs))
+        self.variations = list(dict.fromkeys(run["variation"] for run in runs))
+
+    def maps(self, data: str, variation: str, measure: str) -> np.ndarray:
+        """float64 [S]: test mAP of each seed."""
+        return np.array([m[measure]["map"] for m in self.found[data, variation]])
+
+    def draws(self, data: str, variation: str, measure: str) -> np.ndarray:
+        """float64 [S, B]."""
+        return np.array([m[measure]["draws"] for m in self.found[data, variation]])
+
+
+def differences(draws: Draws) -> pd.DataFrame:
+    """Paired differences of test mAP, by data and on the mean of all data.
+
+    Columns: data, variation, difference, mean, sd (over seeds; empty for all data), se (bootstrap
+    over videos and seeds). Each variation's ensemble is compared with its controls and with the
+    ensemble of the first variation.
+    """
+    first, rows = draws.variations[0], []
+    for variation in draws.variations:
+        pairs = {"ensemble - controls": ((variation, "ensemble"), (variation, "controls"))}
+        if variation != first:
+            pairs[f"ensemble - {first}"] = ((variation, "ensemble"), (first, "ensemble"))
+        for name, pair in pairs.items():
+            rows += _difference_rows(draws, variation, name, pair)
+    return pd.DataFrame(rows)
+
+
+def _difference_rows(
+    draws: Draws, variation: str, name: str, pair: tuple[tuple[str, str], tuple[str, str]]
+) -> list[dict[str, Any]]:
+    rows, resampled = [], []
+    for data in draws.data:
+        maps_S = np.subtract(*(draws.maps(data, *side) for side in pair))
+        resampled.append(over_seeds(np.subtract(*(draws.draws(data, *side) for side in pair))))
+        sd = maps_S.std(ddof=1) if len(maps_S) > 1 else None
+        rows.append({"data": data, "mean": maps_S.mean(), "sd": sd, "se": _sd(resampled[-1])})
+    mean = float(np.mean([row["mean"] for row in rows]))
+    rows.append({"data": "all", "mean": mean, "sd": None, "se": _sd(np.mean(resampled, axis=0))})
+    head = {"variation": variation, "difference": name}
+    return [{"data": row.pop("data")} | head | row for row in rows]
+
+
+def over_seeds(draws_SB: np.ndarray) -> np.ndarray:
+    """float64 [B]: in each draw the mean over as many seeds, drawn again with replacement.
+
+    With few seeds this understates their part of the spread: by the root of 2/3 for three.
+    """
+    seeds, replicates = draws_SB.shape
+    chosen_SB = np.random.default_rng(0).integers(seeds, size=draws_SB.shape)
+    return draws_SB[chosen_SB, np.arange(replicates)].mean(axis=0)
+
+
+def _sd(values_B: np.ndarray) -> float:
+    return float(np.nanstd(values_B, ddof=1))
+
+
+def checks(draws: Draws, runs: pd.DataFrame) -> pd.DataFrame:
+    """What the process promises, for the first variation: by data, met or not, and by how much.
+
+    Columns: data, promise, value (difference of test mAP, or a count), limit, met.
+    """
+    first, rows = draws.variations[0], []
+    own = runs[runs["variation"] == first]
+    for data in draws.data:
+        here = own[own["data"] == data]
+        gain = (here["ensemble"] - here["controls"]).mean()
+        rows.append((data, "ensemble above its controls", gain, 0.0, gain > 0))
+        gain = (here["ensemble"] - here["iteration 0"]).mean()
+        rows.append((data, "ensemble not below iteration 0", gain, 0.0, gain >= 0))
+        for before, after in _neighbours(here):
+            rise_SB = draws.draws(data, first, after) - draws.draws(data, first, before)
+            rise, se = (here[after] - here[before]).mean(), _sd(over_seeds(rise_SB))
+            rows.append((data, f"{after} not a standard error below", rise, -se, rise >= -se))
+        starved = int(here["starved"].max())
+        rows.append((data, "starved classes", starved, 0, starved == 0))
+    return pd.DataFrame(rows, columns=["data", "promise", "value", "limit", "met"])
+
+
+def _neighbours(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    names = [n for n in runs if n.startswith("iteration ") and runs[n].notna().all()]
+    return list(pairwise(names))
