@@ -81,6 +81,7 @@ MEMBERS_JSON = {"ensemble/members.json", "ensemble.json"}
 ENSEMBLE = MEMBERS_JSON | scores("ensemble") | PREDICTIONS | CSV | SHOWN
 CONTROL_ENSEMBLE = {"controls/ensemble/members.json"} | scores("controls/ensemble")
 TABLE = {"table.csv"} | FIGURES | PAGE
+PREFLIGHT = {"preflight.csv"}
 ITERATION_1 = trained(EARLY_1) | selected(1)
 ITERATION_2 = trained(EARLY_2, NEXTVLAD_2) | selected(2)
 E_STEP_1, E_STEP_2 = estimated(1) | label_sets(1), estimated(2) | label_sets(2)
@@ -214,7 +215,7 @@ LAST_CHANGED = selected(2) | ENSEMBLE | TABLE
 SETTINGS = {
     "threshold": (
         setting("em.threshold", {"share": 0.5}),
-        label_sets(1) | ITERATION_1 | AFTER_F1,
+        PREFLIGHT | label_sets(1) | ITERATION_1 | AFTER_F1,
     ),
     "calibration": (setting("em.calibration", "model"), label_sets(1) | ITERATION_1 | AFTER_F1),
     "soft labels": (setting("em.labels", "soft"), ITERATION_1 | AFTER_F1),
@@ -246,7 +247,8 @@ SETTINGS = {
     "seed": (setting("seed", 1), EVERYTHING_TRAINED),
     "validation fraction": (
         setting("data.validation_fraction", 0.4),
-        EVERYTHING_TRAINED
+        PREFLIGHT
+        | EVERYTHING_TRAINED
         - {f"{run}/pretrained.safetensors" for run in (LOGISTIC, EARLY_CONTROL, NEXTVLAD_CONTROL)},
     ),
     "weights of the members": (
@@ -394,13 +396,13 @@ def test_an_added_record_file_repeats_its_chunk_and_what_follows(project):
     # Chunk 000 by the hash of its name.
     records = project.folder / "records"
     shutil.copy(records / "train-000.tfrecord", records / "train-003.tfrecord")
-    assert project.wanted() == index("train", "000") | EVERYTHING_TRAINED
+    assert project.wanted() == index("train", "000") | PREFLIGHT | EVERYTHING_TRAINED
 
 
 def test_a_removed_record_file_repeats_its_chunk_and_what_follows(project):
     chunk = chunk_of(project, "train-001.tfrecord")
     (project.folder / "records/train-001.tfrecord").unlink()
-    assert project.wanted() == index("train", chunk) | EVERYTHING_TRAINED
+    assert project.wanted() == index("train", chunk) | PREFLIGHT | EVERYTHING_TRAINED
 
 
 def test_a_record_file_that_changed_under_its_index_is_not_misread(project):
@@ -458,7 +460,7 @@ def test_without_records_an_edit_repeats_what_runs_the_edited_code(moved, name):
 def test_without_records_a_removed_record_file_is_noticed(moved):
     chunk = chunk_of(moved, "train-001.tfrecord")
     (moved.folder / "records/train-001.tfrecord").unlink()
-    assert moved.wanted() == index("train", chunk) | EVERYTHING_TRAINED
+    assert moved.wanted() == index("train", chunk) | PREFLIGHT | EVERYTHING_TRAINED
 
 
 def test_without_any_provenance_a_result_is_made_again(moved):
