@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Single-threaded jobs side by side beat one job with many threads at these sizes.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 
-.PHONY: demo demo-seeds demo-faithful collage collage-small test test-reruns test-slurm test-faults bench lint lock clean
+.PHONY: demo demo-seeds demo-faithful collage collage-small ablation test test-reruns test-slurm test-faults bench lint lock clean
 
 demo: $(BIN)/installed
 	$(RUN)
@@ -25,6 +25,10 @@ collage: $(BIN)/installed data/yt8m-collage
 
 collage-small: $(BIN)/installed data/yt8m-collage
 	$(RUN) --configfile configs/collage.yaml configs/collage-small.yaml
+
+# Every setting on six data sets with three seeds: a night and more on two cores.
+ablation: $(BIN)/installed data/yt8m-collage
+	$(RUN) --configfile configs/ablation.yaml -- ablation
 
 data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false

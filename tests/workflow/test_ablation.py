@@ -31,7 +31,7 @@ def finished(tmp_path_factory):
     data = written(folder, "data")
     ablation = {"data": {"tiny": str(data)}, "variations": variations, "seeds": [1]}
     config = written(folder, "x", ablation=ablation)
-    done = snakemake(folder, "--", "ablation", config=config)
+    done = snakemake(folder, "--", "ablation", configs=[config])
     assert done.returncode == 0, done.stdout[-4000:]
     return folder, done.stdout
 
@@ -69,7 +69,7 @@ def test_what_is_shared_equals_a_run_of_its_own(finished, tmp_path):
     config = yaml.safe_load(alone.read_text())
     config["em"] = SHORT | VARIED["em"]
     alone.write_text(yaml.safe_dump(config))
-    done = snakemake(tmp_path, "--", "results/alone/table.csv", config=alone)
+    done = snakemake(tmp_path, "--", "results/alone/table.csv", configs=[alone])
     assert done.returncode == 0, done.stdout[-4000:]
     shared = folder / "results/x.tiny.share.1/table.csv"
     assert shared.read_bytes() == (tmp_path / "results/alone/table.csv").read_bytes()
