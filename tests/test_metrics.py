@@ -140,8 +140,15 @@ def test_a_score_that_is_nan_is_refused_with_its_place():
         rank_rated(scores, rated_of([(0, 0, True, 0)]), 100_000)
 
 
+@pytest.mark.parametrize("answers", [(True, True), (True, False)])
+def test_a_segment_that_is_rated_twice_for_a_class_is_refused_with_its_place(answers):
+    entries = [(1, 1, answer, 0) for answer in answers]
+    with pytest.raises(InputError, match="segment 1 is rated twice for column 1"):
+        map_of([[0.5, 0.1], [0.2, 0.9]], entries)
+
+
 @given(cases())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=3000, deadline=None)
 def test_map_equals_the_definition_in_plain_python(case):
     scores, entries, top_k = case
     evaluation = map_of(scores, entries, top_k)

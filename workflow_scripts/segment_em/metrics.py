@@ -155,7 +155,13 @@ def _check_rated(rated: Rated, segments: int, classes: int) -> None:
     assert rated.positive.dtype == bool
     in_scores = rated.row >= 0
     pairs = rated.row[in_scores] * classes + rated.column[in_scores]
-    assert len(np.unique(pairs)) == len(pairs), "a segment is rated twice for one class"
+    found, counts = np.unique(pairs, return_counts=True)
+    if (counts > 1).any():
+        row, column = divmod(int(found[counts > 1][0]), classes)
+        raise InputError(
+            f"ratings: segment {row} is rated twice for column {column}: each would count, so give "
+            "one rating a segment and class (an index merges equal ones, leaves out both of others)"
+        )
 
 
 def _slabs(scores_NC: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
