@@ -3,6 +3,7 @@
 No test and no process that one starts reaches the network: see no_network/.
 """
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -33,9 +34,18 @@ def small_index(record_path):
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory):
-    """A folder with the finished run of tests/workflow/tiny.yaml."""
-    folder = tmp_path_factory.mktemp("tiny")
-    done = snakemake(folder)
-    assert done.returncode == 0, done.stdout[-4000:]
+def tiny_run(tmp_path_factory, worker_id):
+    """A folder with the finished run of tests/workflow/tiny.yaml, which tests leave as it is.
+
+    It is made once, also where several processes share the tests.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "tiny"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "finished").exists():
+            done = snakemake(folder)
+            assert done.returncode == 0, done.stdout[-4000:]
+            (folder / "finished").touch()
     return folder

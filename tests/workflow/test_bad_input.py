@@ -85,9 +85,9 @@ def test_a_mistake_in_the_configuration_stops_before_any_job(tmp_path):
 def test_a_class_list_that_does_not_fit_the_records_is_refused(tiny_run, tmp_path):
     classes = tmp_path / "classes.csv"
     classes.write_text("Index\n3861\n")
-    data = "results/data/tiny"
+    data = tiny_run / "results/data/tiny"
     done = snakemake(
-        tiny_run,
+        tmp_path,
         "--until",
         "pretrain",
         "--config",
@@ -98,4 +98,4 @@ def test_a_class_list_that_does_not_fit_the_records_is_refused(tiny_run, tmp_pat
     )
     assert done.returncode != 0
     assert "no video of the train split carries any of these 1 classes" in done.stdout
-    assert not list((tiny_run / "results/misfit").rglob("*.safetensors"))
+    assert not list((tmp_path / "results/misfit").rglob("*.safetensors"))

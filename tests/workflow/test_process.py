@@ -212,6 +212,7 @@ def test_another_threshold_repeats_no_inference(tiny_run):
     assert "E-step 1: F predicts" not in plan
 
 
+@pytest.mark.reruns
 def test_the_same_seed_gives_the_same_bytes(tiny_run, tmp_path):
     done = snakemake(tmp_path)
     assert done.returncode == 0, done.stdout[-4000:]
