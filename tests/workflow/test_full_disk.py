@@ -28,6 +28,7 @@ STAGES = {
     "predict.py": "results/tiny/predictions/000.h5",
     "submit.py": "results/tiny/submission.csv",
     "tabulate_results.py": "results/tiny/table.csv",
+    "report.py": "results/tiny/report.html",
 }
 
 
@@ -129,7 +130,7 @@ def test_a_job_on_a_full_or_read_only_disk_says_so_loses_nothing_and_goes_on(
 ):
     out = finished / STAGES[script]
     expected = out.read_bytes()
-    place = tmp_path / "disk"
+    place = tmp_path / out.parent.name  # the report is named after its folder
     command = commands[script].replace(STAGES[script], shlex.quote(str(place / out.name)))
     with disk(place, 2 * len(expected) + 4 * MEGABYTE):
         (place / out.name).write_text("old")
