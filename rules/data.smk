@@ -113,3 +113,32 @@ rule preflight:  # what will starve, before anything is trained
         "python {params.script:q} --config {params.cfg:q}"
         " --train {input.train:q} --segments {input.segments:q} --classes {input.classes:q}"
         " --vocabulary {input.vocabulary:q} --out {output.table:q} 2>&1 | tee {log:q}"
+
+
+rule check_splits:  # no video may be in two: pretraining waits for it, and does not depend on it
+    input:
+        train=lambda wildcards: dataset(wildcards).index("train"),
+        segments=lambda wildcards: dataset(wildcards).index("segments"),
+        test=lambda wildcards: dataset(wildcards).index("test"),
+    output:
+        counts="results/index/{name}/splits.json",
+        how="results/index/{name}/splits.how.json",
+    log:
+        "results/index/{name}/splits.log",
+    benchmark:
+        "results/index/{name}/splits.benchmark.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
+    params:
+        script=SCRIPTS / "check_splits.py",
+        cfg=canonical({}),
+        code=code("check_splits.py"),
+    message:
+        "Check that no video is in two splits"
+    shell:
+        "python {params.script:q} --config {params.cfg:q} --train {input.train:q}"
+        " --segments {input.segments:q} --test {input.test:q} --out {output.counts:q}"
+        " 2>&1 | tee {log:q}"

@@ -65,6 +65,10 @@ class Dataset:
             return f"{self.folder}/vocabulary.csv"
         return as_argument(self.settings["vocabulary"]) if "vocabulary" in self.settings else []
 
+    @property
+    def split_check(self) -> str:
+        return f"results/index/{self.name}/splits.json"
+
     def index(self, split: str) -> list[str]:
         """The index chunks of a split."""
         return [self.index_chunk(split, chunk) for chunk in self.chunks[split]]

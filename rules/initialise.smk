@@ -6,6 +6,7 @@ rule pretrain:  # line 2, eqs. 15 and 16
     input:
         index=lambda wildcards: of(wildcards).data.index("train"),
         classes=lambda wildcards: of(wildcards).data.class_list,
+        splits=ancient(lambda wildcards: of(wildcards).data.split_check),
     output:
         weights="results/{experiment}/{untaught}/pretrained.safetensors",
         how="results/{experiment}/{untaught}/pretrained.json",

@@ -47,13 +47,14 @@ def change_since(job: Any) -> ParamsChange:
 def _compared(stamp: dict[str, Any], job: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings, code and input files: of the stamp, and as the workflow would have them now.
 
-    A stamp lists the code that the job loaded; the workflow, all that it might.
+    A stamp lists the code that the job loaded; the workflow, all that it might. An input that is
+    ancient only says what has to be done before.
     """
     code = json.loads(job.params.code)
     old = {"config": stamp["config"], "code": stamp["code"], "inputs": sorted(stamp["inputs"])}
     new = {
         "config": json.loads(job.params.cfg),
         "code": {module: code.get(module) for module in stamp["code"]},
-        "inputs": sorted(map(str, job.input)),
+        "inputs": sorted(str(file) for file in job.input if not file.is_ancient),
     }
     return old, new

@@ -54,7 +54,7 @@ ORDER = [
     {"ablation"},
     {"index", "movers"},
     {"preflight"},
-    {"annotations"},
+    {"annotations", "splits"},
     {"own_features"},
     {"indexing"},
     {"frames", "targets", "losses", "models", "estimators", "thresholds", "compute"},

@@ -99,3 +99,18 @@ def test_a_class_list_that_does_not_fit_the_records_is_refused(tiny_run, tmp_pat
     assert done.returncode != 0
     assert "no video of the train split carries any of these 1 classes" in done.stdout
     assert not list((tmp_path / "results/misfit").rglob("*.safetensors"))
+
+
+def test_a_video_for_fine_tuning_and_test_is_refused_before_anything_is_trained(tiny_run, tmp_path):
+    data = tiny_run / "results/data/tiny"
+    again = shutil.copy(data / "segments-000.tfrecord", tmp_path / "again.tfrecord")
+    done = snakemake(
+        *(tmp_path, "--until", "pretrain", "--config", "experiment=leak"),
+        f"data={{name: leak, train: '{data}/train-*.tfrecord', "
+        f"segments: '{data}/segments-*.tfrecord', test: '{again}', "
+        f"segment_classes: '{data}/segment_label_ids.csv'}}",
+    )
+    assert done.returncode != 0
+    assert f"is in data.segments ({data}/segments-000.tfrecord) and in data.test" in done.stdout
+    assert "a video may be in one split only: remove it from one" in done.stdout
+    assert not list((tmp_path / "results/leak").rglob("*.safetensors"))

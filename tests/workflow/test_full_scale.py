@@ -30,6 +30,7 @@ def test_the_right_jobs_are_planned(plan):
     chunks, members, controls, iterations = 128, 1 + 2 + 4, 4, 2
     assert plan == {
         "index": 3 * chunks,
+        "check_splits": 1,
         "pretrain": 1 + controls,
         "estimate": iterations * chunks,
         "threshold": iterations * 2,

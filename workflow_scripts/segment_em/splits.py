@@ -1,0 +1,40 @@
+"""Whether each video is in one split only: what a model was trained on must not judge it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from segment_em.errors import InputError
+from segment_em.files import replacing
+from segment_em.index import Index, read_index
+
+
+def check_splits(index_paths: Mapping[str, Sequence[str | Path]], out: str | Path) -> None:
+    """Write {split: number of videos} as JSON.
+
+    index_paths: {split: its index files}. Raises InputError with id and both files if a video is
+    in two splits, or twice in one.
+    """
+    indexes = {split: read_index(paths) for split, paths in index_paths.items()}
+    rows = {split: _rows(index) for split, index in indexes.items()}
+    for one, other in combinations(indexes, 2):
+        shared = sorted(rows[one].keys() & rows[other].keys())
+        if shared:
+            files = [_file(indexes[split], rows[split][shared[0]]) for split in (one, other)]
+            raise InputError(
+                f"video {shared[0]!r} is in data.{one} ({files[0]}) and in data.{other} "
+                f"({files[1]}), as are {len(shared) - 1} others: a video may be in one split only: "
+                "remove it from one"
+            )
+    with replacing(out) as temporary:
+        counts = {split: len(index) for split, index in indexes.items()}
+        temporary.write_text(json.dumps(counts) + "\n", encoding="utf-8")
+
+
+def _rows(index: Index) -> dict[str, int]:
+    return {name: row for row, name in enumerate(index.video_ids.tolist())}
+
+
+def _file(index: Index, row: int) -> str:
+    return index.files[int(next(iter(index.modalities.values())).file[row])]
