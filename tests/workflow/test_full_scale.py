@@ -31,6 +31,7 @@ def test_the_right_jobs_are_planned(plan):
     assert plan == {
         "index": 3 * chunks,
         "check_splits": 1,
+        "preflight": 1,
         "pretrain": 1 + controls,
         "estimate": iterations * chunks,
         "threshold": iterations * 2,
