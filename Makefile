@@ -36,9 +36,9 @@ data/yt8m-collage:
 test: $(BIN)/installed
 	$(BIN)/python -m pytest -m "not reruns and not slurm and not faults" --numprocesses $(CORES) --dist loadfile
 
-# After each of several changes: is the result that of a run from scratch? Minutes more.
+# What is made again after a change, and whether it equals a run from scratch. Minutes more.
 test-reruns: $(BIN)/installed
-	$(BIN)/python -m pytest -m reruns -rs
+	$(BIN)/python -m pytest -m reruns -rs --numprocesses $(CORES) --dist loadfile
 
 # The whole workflow on a real SLURM of one node (Debian: apt-get install slurm-wlm munge).
 test-slurm: $(BIN)/installed

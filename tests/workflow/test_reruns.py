@@ -443,6 +443,7 @@ def test_results_that_were_copied_without_records_stand(moved):
     assert moved.wanted() == set()
 
 
+@pytest.mark.reruns
 @pytest.mark.parametrize("name", SETTINGS)
 def test_without_records_a_setting_repeats_what_it_decides(moved, name):
     change, expected = SETTINGS[name]
@@ -450,6 +451,7 @@ def test_without_records_a_setting_repeats_what_it_decides(moved, name):
     assert moved.wanted() == expected
 
 
+@pytest.mark.reruns
 @pytest.mark.parametrize("name", EDITS)
 def test_without_records_an_edit_repeats_what_runs_the_edited_code(moved, name):
     edit, expected = EDITS[name]
