@@ -107,7 +107,8 @@ def estimated(e: Experiment) -> list[str]:
 def told(e: Experiment) -> list[str]:
     """The .json that tells how a result came to be, of every result before the report."""
     splits = ("train", "segments", "test")
-    made = [file for split in splits for file in e.data.index(split)]
+    made = [e.data.split_check]
+    made += [file for split in splits for file in e.data.index(split)]
     if e.data.simulated:
         made += [e.data.class_list, *(f for split in splits for f in e.data.record_files(split))]
     made += [e.weights(run, stage) for run in e.all_runs() for stage in ("pretrained", "finetuned")]
@@ -116,6 +117,7 @@ def told(e: Experiment) -> list[str]:
     made += [*e.table_inputs(), *(e.ensemble(group) for group in e.groups()), *estimated(e)]
     made += [*e.predictions(), *(f"{e.folder}/{name}.csv" for name in ("table", "submission"))]
     made += [
+        f"{e.folder}/preflight.csv",
         f"{e.folder}/ensemble.json",
         f"{e.folder}/localisations.csv",
         f"{e.folder}/report/videos.csv",
