@@ -259,13 +259,13 @@ WRONG = {
         "compute.compile: works with one GPU a job, and compute.gpu is 2",
     ),
     "chunks above simulated files": (
-        {"data.chunks": 9},
-        "data.chunks: 9 is above the number of files in every split (train 8, segments 4, test 4)",
+        {"data.chunks": 17},
+        "data.chunks: 17 is above the number of files (train 8, segments 4, test 4)",
     ),
     # Files
     "chunks above files": (
-        OWN | {"data.chunks": 3},
-        "data.chunks: 3 is above the number of files in every split (train 2, segments 1, test 1)",
+        OWN | {"data.chunks": 5},
+        "data.chunks: 5 is above the number of files (train 2, segments 1, test 1)",
     ),
     "empty glob": (OWN | {"data.train": "no*.h5"}, "data.train: no file matches 'no*.h5'"),
     "empty list": (OWN | {"data.test": []}, "data.test: [] should be non-empty"),
