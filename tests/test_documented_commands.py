@@ -86,16 +86,19 @@ def project(tiny_run, tmp_path_factory):
     data = tiny_run / "results/data/tiny"
     for number in range(2):
         shutil.copy(data / f"test-{number:03d}.tfrecord", folder / f"new{number}.tfrecord")
-    for split in ("train", "validate", "test"):
-        record = folder / f"data/yt8m/{split}/{split}0000.tfrecord"
-        record.parent.mkdir(parents=True)
-        shutil.copy(data / "test-000.tfrecord", record)
+    # At least as many files as configs/yt8m.yaml has chunks.
+    for split, count in (("train", 128), ("validate", 1), ("test", 1)):
+        records = folder / "data/yt8m" / split
+        records.mkdir(parents=True)
+        for number in range(count):
+            shutil.copy(data / "test-000.tfrecord", records / f"{split}{number:04d}.tfrecord")
     for name in ("segment_label_ids.csv", "vocabulary.csv"):
         shutil.copy(data / name, folder / "data/yt8m")
     own = folder / "own"
     own.mkdir()
-    for name in ("train0.h5", "rated0.h5", "test0.h5", "classes.csv"):
+    for name in ("train0.h5", "rated0.h5", "test0.h5"):
         (own / name).touch()
+    (own / "classes.csv").write_text("Index\n3\n")
     config = next(text for text in texts("README.md", "yaml") if "experiment: mine" in text)
     (folder / "mine.yaml").write_text(config.replace("/data/mine", str(own)))
     return folder

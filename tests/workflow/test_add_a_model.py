@@ -7,7 +7,6 @@ import sys
 
 import pandas as pd
 import pytest
-import yaml
 from documentation import copy_of_the_project, texts
 from workflow_runs import TINY, snakemake
 
@@ -46,15 +45,13 @@ def test_the_tests_of_every_model_take_it_in(project):
 
 @pytest.mark.slow
 def test_they_train_from_their_config_entries_alone(project, tmp_path):
-    config = yaml.safe_load(TINY.read_text())
     entries = next(text for text in texts("README.md", "yaml") if "mine@careful" in text)
     overlay = tmp_path / "mine.yaml"
     overlay.write_text(entries)
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
     done = snakemake(
         tmp_path,
         *("--config", "controls=false"),
-        configs=[tmp_path / "tiny.yaml", overlay],
+        configs=[TINY, overlay],
         snakefile=project / "Snakefile",
     )
     assert done.returncode == 0, done.stdout[-4000:]
