@@ -179,6 +179,7 @@ rule report:  # one page for people, with the viewer
         figures=lambda wildcards: reporting.figure_files(of(wildcards)),
         test=lambda wildcards: of(wildcards).data.index("test"),
         segments=lambda wildcards: of(wildcards).data.index("segments"),
+        train=lambda wildcards: of(wildcards).data.index("train"),
         scores=lambda wildcards: reporting.replays(of(wildcards)),
         truth=lambda wildcards: [
             file
@@ -213,5 +214,6 @@ rule report:  # one page for people, with the viewer
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --results {input.tables:q} {input.ratings:q} --figures {input.figures:q}"
-        " --test {input.test:q} --segments {input.segments:q} --scores {input.scores:q}"
+        " --test {input.test:q} --segments {input.segments:q} --train {input.train:q}"
+        " --scores {input.scores:q}"
         " {params.truth:q} --out {output.page:q} 2>&1 | tee {log:q}"

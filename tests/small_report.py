@@ -44,6 +44,7 @@ class SmallReport:
         self.folder, self.page, self.rated = Path("results/small"), page, rated
         self.random = np.random.default_rng(0)
         self.frames, self.index, self.truth, self.scores = {}, {}, {}, {}
+        self.train = []  # index chunks, of which the page tells what they skipped
         for part in COUNTS:
             self._videos(part)
         self.results = self._results()
@@ -56,6 +57,7 @@ class SmallReport:
             self.figures,
             [self.index["test"]],
             [self.index["validation"]],
+            self.train,
             [self.scores[s, part] for s in SCORERS for part in COUNTS],
             list(self.truth.values()),
         )

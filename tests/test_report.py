@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_records import FEATURES
 from small_report import CLASS_IDS, HOSTILE, NAMES, PAGE, PROCESS, RUNS, SCORERS, SHOWN, SmallReport
 
 from segment_em import figures, report, report_tables
+from segment_em.index import write_index
+from segment_em.indexing import build_index
 from segment_em.predictions import read_predictions
+from segment_em.records import encode_example, write_records
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +207,27 @@ def test_where_the_test_set_is_not_rated_validation_stands_for_it(tmp_path, monk
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
     assert data["part"] == "validation"
     assert all(None not in entry["ap"] for entry in data["classes"])
+
+
+def test_records_that_were_skipped_are_told_with_their_place_and_reason(small):
+    assert 'id="skipped"' not in small.write().read_text(encoding="utf-8")
+    records = small.folder / "train<1>.tfrecord"
+    frames = {name: np.zeros((6, width), np.uint8) for name, width in FEATURES.items()}
+    payloads = [encode_example(name, np.array([3]), frames, None) for name in ("a", "b", "c")]
+    write_records(records, payloads)
+    whole = bytearray(records.read_bytes())
+    # Each record is 8 + 4 bytes of length, its payload, 4 of CRC: a byte of the second payload.
+    second = 16 + len(payloads[0])
+    whole[second + 12 + 5] ^= 1
+    records.write_bytes(whole)
+    index = small.folder / "train.h5"
+    write_index(index, build_index([records], FEATURES, 5, skip_damaged=True), {})
+    small.train = [str(index)]
+    text = small.write().read_text(encoding="utf-8")
+    small.train = []
+    section = text[text.index('id="skipped"') :]
+    assert "1 damaged record was left out" in section
+    assert "train&lt;1&gt;.tfrecord" in section
+    size = 16 + len(payloads[1])
+    cells = "".join(f'<td class="n">{number}</td>' for number in (1, second, size))
+    assert cells in section

@@ -11,6 +11,7 @@ def main() -> None:
     parser.add_argument("--figures", nargs="+", required=True, help="SVG and CSV files")
     parser.add_argument("--test", nargs="+", required=True, help="index chunks of the test split")
     parser.add_argument("--segments", nargs="+", required=True, help="index of the rated videos")
+    parser.add_argument("--train", nargs="+", required=True, help="index of the train split")
     parser.add_argument(
         "--scores", nargs="+", required=True, help="<scorer>/<part>.h5 of replay.py"
     )
@@ -21,7 +22,13 @@ def main() -> None:
     args = parser.parse_args()
     process = report_tables.Process(**args.config["process"])
     sources = report.Sources(
-        args.results, args.figures, args.test, args.segments, args.scores, args.truth
+        args.results,
+        args.figures,
+        args.test,
+        args.segments,
+        args.train,
+        args.scores,
+        args.truth,
     )
     report.write_report(sources, process, report.Page(**args.config["page"]), args.out)
     inputs = [file for files in sources for file in files]

@@ -16,23 +16,26 @@ from segment_em.files import replacing
 from segment_em.index import Index, in_validation, read_index
 from segment_em.provenance import beside
 from segment_em.report_tables import Process, Results, rated_part, read_table, selected_runs
+from segment_em.skipped import skipped_records
 
 SEGMENTS_BEHIND_A_CHANGE = 10
 LONGEST_JOBS = 8
+SKIPPED_SHOWN = 50
 
 
 class Sources(NamedTuple):
     """The files that the page is made from.
 
     results: table.csv, selected.json, validation.json, test.json and their .ratings.csv. figures:
-    SVG and CSV of figures.write_all. test, segments: index chunks. scores: of the shown videos,
-    <scorer>/<part>.h5. truth: test.npz and segments.npz, or nothing.
+    SVG and CSV of figures.write_all. test, segments, train: index chunks. scores: of the shown
+    videos, <scorer>/<part>.h5. truth: test.npz and segments.npz, or nothing.
     """
 
     results: Sequence[str]
     figures: Sequence[str]
     test: Sequence[str]
     segments: Sequence[str]
+    train: Sequence[str]
     scores: Sequence[str]
     truth: Sequence[str]
 
@@ -78,6 +81,8 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
         truth=bool(tables["against_truth"]["precision"].notna().any()),
         losses=_losses(tables["training_curves"]),
         longest=_longest(tables["timeline"]),
+        skipped=[d for path in _indexed(sources) for d in skipped_records(path)],
+        skipped_shown=SKIPPED_SHOWN,
         class_count=len(tables["ap_by_class"]),
         shown_classes=figures.SHOWN_CLASSES,
         part=part,
@@ -96,6 +101,10 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
     )
     with replacing(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _indexed(sources: Sources) -> list[str]:
+    return [*sources.train, *sources.segments, *sources.test]
 
 
 def _parts(sources: Sources, indexes: Mapping[str, Index]) -> list[viewer.Part]:
