@@ -108,7 +108,7 @@ rule preflight:  # what will starve, before anything is trained
         cfg=lambda wildcards: of(wildcards).preflight_settings(),
         code=code("preflight.py"),
     message:
-        "Look at the index of {wildcards.experiment}: what will starve"
+        "Preflight of {wildcards.experiment}: what will starve"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --train {input.train:q} --segments {input.segments:q} --classes {input.classes:q}"

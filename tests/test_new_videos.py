@@ -188,7 +188,7 @@ def test_features_with_nan_name_their_video_and_leave_no_file(run_folder, tmp_pa
             file[f"features/{modality}/frames"] = frames
             file[f"features/{modality}/indptr"] = [0, 10, 20]
     message = refused(run_folder, [str(tmp_path / "own.h5")], tmp_path / "found.csv")
-    assert message.startswith("video 'bad': its scores are not finite")
+    assert "own.h5: /features/rgb/frames: value 0 of frame 15 is not finite" in message
     assert not list(tmp_path.glob("*found*"))
 
 

@@ -38,11 +38,10 @@ SETTINGS = {
 }
 
 
-def features_file(path, spoil):
-    """Twelve videos of noise with a label each; `spoil` changes their frames [V, T, F] in place."""
+def features_file(path):
+    """Twelve videos of noise with a label each."""
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(VIDEOS, FRAMES, WIDTH)).astype(np.float32)
-    spoil(frames)
     with h5py.File(path, "w") as file:
         file["video_ids"] = [f"video{number}" for number in range(VIDEOS)]
         file["features/clip/frames"] = frames.reshape(-1, WIDTH)
@@ -52,10 +51,17 @@ def features_file(path, spoil):
 
 
 def pretrain(folder, spoil=lambda frames: None, **changes):
-    """The job, each step of which writes a state; returns how it ended."""
-    features_file(folder / "own.h5", spoil)
+    """The job, each step of which writes a state; returns how it ended.
+
+    spoil: changes the frames [V, T, F] in place, behind the index, which refuses such values.
+    """
+    features_file(folder / "own.h5")
     index = build_index([folder / "own.h5"], {"clip": WIDTH}, 5)
     write_index(folder / "index.h5", index, {})
+    with h5py.File(folder / "own.h5", "r+") as file:
+        frames = file["features/clip/frames"][:].reshape(VIDEOS, FRAMES, WIDTH)
+        spoil(frames)
+        file["features/clip/frames"][:] = frames.reshape(-1, WIDTH)
     (folder / "classes.csv").write_text("Index\n3\n8\n")
     arguments = {
         "--config": json.dumps(SETTINGS | changes),

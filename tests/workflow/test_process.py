@@ -160,7 +160,7 @@ def test_nothing_runs_again_when_nothing_changed(tiny_run):
 
 
 def test_how_a_job_computes_repeats_nothing(tiny_run):
-    compute = "{threads: 2, gpu: 2, loader_workers: 1, compile: true, state_minutes: 1}"
+    compute = "{threads: 2, gpu: 1, loader_workers: 1, compile: true, state_minutes: 1}"
     plan = snakemake(tiny_run, "--dry-run", "--config", f"compute={compute}").stdout
     assert "Nothing to be done" in plan
 

@@ -238,7 +238,8 @@ SETTINGS = {
     ),
     "a member less in the last iteration": (
         iterations([E], [E]),
-        CONTROL_ENSEMBLE | LAST_CHANGED,
+        # Iteration 2 has one estimation less to look at.
+        CONTROL_ENSEMBLE | LAST_CHANGED | {"em/iteration-2/inspection.csv"},
     ),
     "an iteration more": (
         iterations([E], [E, N], [E, N]),
@@ -508,7 +509,8 @@ def test_a_whole_table_is_traced_to_the_records_after_a_move(moved, tmp_path):
     ).stdout
     assert "MISSING" not in told
     assert "CHANGED" not in told
-    for file in (*weights(*MEMBERS, *CONTROLS), *E_STEP_1, *E_STEP_2, *selected(0, 1)):
+    estimates = {file for file in E_STEP_1 | E_STEP_2 if "inspection" not in file}
+    for file in (*weights(*MEMBERS, *CONTROLS), *estimates, *selected(0, 1)):
         assert told.count(f" results/small/{file}  ") >= 1, file
     # Each ancestry once: the others point to it.
     assert len(re.findall(r"pseudo_labels/000\.h5  estimate\.py", told)) == 2

@@ -4,7 +4,6 @@ The layout is stated in docs/format.md. Like the index, a file is written whole 
 contiguous, so that readers map them into memory and touch only what a batch needs.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -296,8 +295,3 @@ def _located(chunks: list[Chunk], video_ids: np.ndarray) -> tuple[np.ndarray, np
         )
     chunk, row = np.array([place[name] for name in video_ids], dtype=np.int64).reshape(-1, 2).T
     return chunk, row
-
-
-def describe(attributes: Mapping[str, object]) -> dict[str, str]:
-    """Provenance as HDF5 attributes: JSON text, keys sorted."""
-    return {key: json.dumps(value, sort_keys=True) for key, value in attributes.items()}

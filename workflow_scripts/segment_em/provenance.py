@@ -85,6 +85,11 @@ def write_provenance(
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+def described(stamp: Mapping[str, Any]) -> dict[str, str]:
+    """A stamp as HDF5 attributes: JSON text, keys sorted."""
+    return {key: json.dumps(value, sort_keys=True) for key, value in stamp.items()}
+
+
 def stamps_below(folder: str | Path) -> dict[str, dict[str, Any]]:
     """{path below the folder, without .json or .how.json: stamp} of all artefacts that have one."""
     found = {}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segment_em import labels, predictions
+from segment_em import predictions
 from segment_em.index import read_index
-from segment_em.provenance import Job, write_how
+from segment_em.provenance import Job, described, write_how
 from segment_em.scoring import Inference, Scorer
 from segment_em.shown_videos import PARTS, read_shown
 
@@ -36,6 +36,6 @@ def replay(
             scorer.clips.frame_counts,
             scorer.class_ids,
             settings.segment_frames,
-            labels.describe(stamp),
+            described(stamp),
         )
         write_how(outs[part], stamp, scorer.device.type)

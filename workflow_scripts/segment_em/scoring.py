@@ -15,7 +15,7 @@ from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.index import Index, columns_of, read_index
 from segment_em.inference import member_scores
-from segment_em.provenance import Job, write_how
+from segment_em.provenance import Job, described, write_how
 from segment_em.stages import dequantiser
 from segment_em.targets import spans
 
@@ -121,7 +121,7 @@ def estimate(
         index.video_ids,
         np.concatenate([[0], counts.cumsum()]),
         scorer.class_ids,
-        labels.describe(stamp),
+        described(stamp),
     )
     write_how(out, stamp, scorer.device.type)
 
@@ -157,6 +157,6 @@ def predict(
         scorer.clips.frame_counts,
         scorer.class_ids,
         settings.segment_frames,
-        labels.describe(stamp),
+        described(stamp),
     )
     write_how(out, stamp, scorer.device.type)
