@@ -3,23 +3,13 @@
 import numpy as np
 import pytest
 
-from segment_em import calibration, ratings_table
+from segment_em import calibration
 from segment_em.errors import InputError
-from segment_em.ratings_table import RatingScores
 
 
 def table(scores, positive, classes=None):
-    n = len(scores)
-    classes = np.full(n, 3) if classes is None else np.array(classes)
-    scores = np.array(scores, np.float32)
-    return RatingScores(
-        np.array([f"v{i}" for i in range(n)]),
-        np.zeros(n, np.int64),
-        classes,
-        np.array(positive, bool),
-        {"teacher": scores},
-        {"teacher": np.arange(n)},
-    )
+    classes = np.full(len(scores), 3) if classes is None else np.array(classes)
+    return calibration.Judged(np.array(scores, np.float32), classes, np.array(positive, bool))
 
 
 @pytest.fixture
@@ -40,42 +30,42 @@ def loss(odds, positive, slope, offset):
 
 
 def test_slope_and_offset_are_found(ratings):
-    found = calibration.fit(ratings, "teacher", "model")
+    found = calibration.fit(ratings, "model")
     assert found.slope == pytest.approx(2, abs=0.15)
     assert found.offset == pytest.approx(1, abs=0.15)
     assert found.offsets == {}
 
 
 def test_no_other_slope_and_offset_fit_better(ratings):
-    found = calibration.fit(ratings, "teacher", "model")
-    odds = calibration.log_odds(ratings.scores["teacher"])
-    best = loss(odds, ratings.positive, found.slope, found.offset)
+    found = calibration.fit(ratings, "model")
+    odds = calibration.log_odds(ratings.score_R)
+    best = loss(odds, ratings.positive_R, found.slope, found.offset)
     for slope in found.slope + np.array([-0.01, 0, 0.01]):
         for offset in found.offset + np.array([-0.01, 0, 0.01]):
-            assert loss(odds, ratings.positive, slope, offset) >= best
+            assert loss(odds, ratings.positive_R, slope, offset) >= best
 
 
 def test_scores_that_separate_the_ratings_have_a_finite_slope():
-    found = calibration.fit(table([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]), "teacher", "model")
+    found = calibration.fit(table([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]), "model")
     assert 0 < found.slope < 10
 
 
 def test_a_teacher_no_better_than_chance_keeps_its_order_and_is_warned_of(caplog):
-    found = calibration.fit(table([0.9, 0.8, 0.2, 0.1], [0, 0, 1, 1]), "teacher", "model")
+    found = calibration.fit(table([0.9, 0.8, 0.2, 0.1], [0, 0, 1, 1]), "model")
     assert found.slope == 1.0
     assert "do not rise with the ratings" in caplog.text
 
 
 def test_ratings_of_one_answer_alone_are_refused():
     with pytest.raises(InputError, match=r"2 of 2 ratings are positive.*em\.calibration: none"):
-        calibration.fit(table([0.1, 0.2], [1, 1]), "teacher", "class")
+        calibration.fit(table([0.1, 0.2], [1, 1]), "class")
 
 
 def test_a_class_with_few_ratings_stays_near_the_model_and_one_with_many_leaves_it():
     """Classes 3 and 8 are positive throughout, 20 never; their scores are all alike."""
     counts = {3: 2, 8: 200, 20: 202}
     classes = np.repeat(list(counts), list(counts.values()))
-    found = calibration.fit(table(np.full(404, 0.5), classes < 20, classes), "teacher", "class")
+    found = calibration.fit(table(np.full(404, 0.5), classes < 20, classes), "class")
     assert found.offset == pytest.approx(0, abs=0.05)
     assert 0 < found.offsets[3] < found.offsets[8]
     assert found.offsets[20] == pytest.approx(-found.offsets[8], abs=0.05)
@@ -101,10 +91,9 @@ def test_every_order_of_float16_scores_stays():
 
 
 def test_a_calibration_is_read_back_as_it_was_written(tmp_path, ratings):
-    ratings_table.write(tmp_path / "x.ratings.csv", ratings)
     out = tmp_path / "calibration.json"
-    calibration.calibrate(tmp_path / "x.ratings.csv", "teacher", "class", out, {})
-    assert calibration.read(out) == calibration.fit(ratings, "teacher", "class")
+    calibration.calibrate(ratings, "class", out, {})
+    assert calibration.read(out) == calibration.fit(ratings, "class")
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"slope": 1, "offset": 0, "offsets": []}'])

@@ -1,6 +1,6 @@
 """E-step: what the teacher's scores mean, by the ratings of the videos held out."""
 
-from segment_em import calibration, command_line, provenance, selection
+from segment_em import calibration, command_line, provenance, ratings_table, selection
 
 
 def main() -> None:
@@ -9,8 +9,10 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="calibration.json")
     args = parser.parse_args()
     stamp = provenance.stamp(args.config, [args.ratings])
-    kind = args.config["calibration"]
-    calibration.calibrate(args.ratings, selection.TEACHER, kind, args.out, stamp)
+    table = ratings_table.read(args.ratings)
+    scores = table.scores[selection.TEACHER]
+    judged = calibration.Judged(scores, table.classes, table.positive)
+    calibration.calibrate(judged, args.config["calibration"], args.out, stamp)
 
 
 if __name__ == "__main__":

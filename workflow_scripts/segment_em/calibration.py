@@ -14,15 +14,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from segment_em import ratings_table
 from segment_em.errors import InputError
 from segment_em.files import replacing
 from segment_em.provenance import write_how
-from segment_em.ratings_table import RatingScores
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +31,18 @@ SMALLEST, LARGEST = 2.0**-24, 1 - 2.0**-12
 CLASS_SPREAD = 1.0
 STEPS = 100
 CONVERGED = 1e-10
+
+
+class Judged(NamedTuple):
+    """A teacher's scores of what people rated; three arrays in parallel, an entry a rating.
+
+    score_R: float32 in [0, 1], nan past the video's end. class_R: int64, class ids. positive_R:
+    bool.
+    """
+
+    score_R: np.ndarray
+    class_R: np.ndarray
+    positive_R: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -78,15 +88,15 @@ def platt(odds_R: np.ndarray, positive_R: np.ndarray) -> tuple[float, float]:
     return 1.0, float(offset)
 
 
-def fit(table: RatingScores, scorer: str, kind: str) -> Calibration:
-    """The calibration of a scorer of a table of ratings.
+def fit(judged: Judged, kind: str) -> Calibration:
+    """The calibration of a teacher by what people rated.
 
     kind: "model" (one slope and offset for all classes), or "class" (an offset for each besides,
     with a normal prior around the model's of standard deviation CLASS_SPREAD: the fewer ratings a
     class has, the nearer it stays). Raises InputError without a rating of either answer.
     """
-    known = ~np.isnan(table.scores[scorer])
-    odds_R, positive_R = log_odds(table.scores[scorer][known]), table.positive[known]
+    known = ~np.isnan(judged.score_R)
+    odds_R, positive_R = log_odds(judged.score_R[known]), judged.positive_R[known]
     if positive_R.all() or not positive_R.any():
         raise InputError(
             f"calibration: {positive_R.sum()} of {len(positive_R)} ratings are positive; "
@@ -95,7 +105,7 @@ def fit(table: RatingScores, scorer: str, kind: str) -> Calibration:
     slope, offset = platt(odds_R, positive_R)
     offsets = {}
     if kind == "class":
-        model_R, class_R = slope * odds_R + offset, table.classes[known]
+        model_R, class_R = slope * odds_R + offset, judged.class_R[known]
         for class_id in np.unique(class_R):
             one = class_R == class_id
             target_R = positive_R[one].astype(float)
@@ -104,11 +114,9 @@ def fit(table: RatingScores, scorer: str, kind: str) -> Calibration:
     return Calibration(slope, offset, offsets)
 
 
-def calibrate(
-    ratings_path: str | Path, scorer: str, kind: str, out: str | Path, stamp: Mapping[str, Any]
-) -> None:
+def calibrate(judged: Judged, kind: str, out: str | Path, stamp: Mapping[str, Any]) -> None:
     """Write a calibration as JSON: slope, offset, and the offset of each class that has its own."""
-    found = fit(ratings_table.read(ratings_path), scorer, kind)
+    found = fit(judged, kind)
     log.info("calibration: slope %.3f, offset %.3f", found.slope, found.offset)
     told = {"kind": kind, "slope": found.slope, "offset": found.offset, "offsets": found.offsets}
     with replacing(out) as temporary:
