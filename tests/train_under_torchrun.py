@@ -94,7 +94,7 @@ def stopped_and_resumed(index, folder):
         with contextlib.suppress(StoppedError):
             train(index, small_model(architecture), objective, source, state, stop_at=4)
         _, seen = train(index, again, objective, source, state)
-        processes.highest(0)  # all have read it
+        processes.wait()  # all have read it
         if processes.rank() == 0:
             state.remove()
         found[architecture] = len(seen) == 5 and same(whole, again)

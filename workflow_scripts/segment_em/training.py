@@ -235,7 +235,7 @@ def _keep(
     monitor.check_state(step, tensors)
     if processes.rank() == 0:
         state.save(tensors | {"position": torch.tensor([step.epoch, step.number + 1])})
-    processes.highest(0)  # until it is written
+    processes.wait()  # until it is written
     if signal_number:
         place = f"step {step.number + 1} of epoch {step.epoch + 1}"
         raise StoppedError(
