@@ -20,7 +20,7 @@ rule summarise:
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "summarise.py",
-        cfg=lambda wildcards: of(wildcards).summary_settings(),
+        cfg=lambda wildcards: of(wildcards).settings.summary(),
         code=code("summarise.py"),
     message:
         "Measure {wildcards.experiment}, with the bootstrap over its test videos"

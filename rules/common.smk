@@ -1,5 +1,6 @@
 # Checks the configuration, sets up the experiments, and answers what the rules ask of the machine.
-# The only place that reads `config`; which files and settings belong to a job: experiments.py.
+# The only place that reads `config`. Which files belong to a job: experiments.py; which settings:
+# job_settings.py.
 import os
 import re
 import shlex
@@ -11,7 +12,6 @@ from snakemake.logging import logger
 
 sys.path[:0] = [f"{workflow.basedir}/rules", f"{workflow.basedir}/workflow_scripts"]
 from configuration import SPLITS, ConfigError
-from experiments import experiments_of
 from recall import recall_from_stamps
 from run_lines import one_line_a_job
 from segment_em.code_digest import code_digests
@@ -23,6 +23,7 @@ from segment_em.provenance import (
     other_versions,
     stamps_below,
 )
+from variations import experiments_of
 
 recall_from_stamps()
 

@@ -105,7 +105,7 @@ rule preflight:  # what will starve, before anything is trained
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "preflight.py",
-        cfg=lambda wildcards: of(wildcards).preflight_settings(),
+        cfg=lambda wildcards: of(wildcards).settings.preflight(),
         code=code("preflight.py"),
     message:
         "Preflight of {wildcards.experiment}: what will starve"

@@ -24,7 +24,7 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "estimate.py",
-        cfg=lambda wildcards: of(wildcards).estimation_settings(),
+        cfg=lambda wildcards: of(wildcards).settings.estimation(),
         code=lambda wildcards: code("estimate.py", *of(wildcards).teacher_files(wildcards.i)),
         launcher=launcher,
     message:
@@ -54,7 +54,7 @@ rule calibrate:  # E-step: what the scores of F mean, by the ratings held out
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "calibrate.py",
-        cfg=lambda wildcards: of(wildcards).calibration_settings(),
+        cfg=lambda wildcards: of(wildcards).settings.calibration(),
         code=code("calibrate.py"),
     message:
         "E-step {wildcards.i}: calibrate the teacher on the validation ratings"
@@ -81,7 +81,7 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "label_set.py",
-        cfg=lambda wildcards: of(wildcards).threshold_settings(wildcards.estimation),
+        cfg=lambda wildcards: of(wildcards).settings.threshold(wildcards.estimation),
         code=lambda wildcards: code(
             "label_set.py",
             f"estimators/{wildcards.estimation}.py",
@@ -118,7 +118,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         runtime=minutes("train"),
     params:
         script=SCRIPTS / "maximise.py",
-        cfg=lambda wildcards: of(wildcards).maximise_settings(
+        cfg=lambda wildcards: of(wildcards).settings.maximise(
             "em/iteration-{i}/{model}@{estimation}".format(**wildcards)
         ),
         code=lambda wildcards: code(
@@ -166,7 +166,7 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "evaluate.py",
-        cfg=lambda wildcards: of(wildcards).evaluation_settings("validation"),
+        cfg=lambda wildcards: of(wildcards).settings.evaluation("validation"),
         code=lambda wildcards: code("evaluate.py", *of(wildcards).model_files(wildcards.run)),
         launcher=launcher,
     message:
@@ -213,7 +213,7 @@ rule select:  # line 10: F <- the best on the validation ratings
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "select_model.py",
-        cfg=lambda wildcards: of(wildcards).selection_settings(wildcards.i),
+        cfg=lambda wildcards: of(wildcards).settings.selection(wildcards.i),
         code=code("select_model.py"),
     message:
         "Select F of iteration {wildcards.i} by validation mAP (Algorithm 1, line 10)"

@@ -28,7 +28,7 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "evaluate.py",
-        cfg=lambda wildcards: of(wildcards).evaluation_settings("test"),
+        cfg=lambda wildcards: of(wildcards).settings.evaluation("test"),
         code=lambda wildcards: code("evaluate.py", *of(wildcards).model_files(wildcards.run)),
         launcher=launcher,
     message:
@@ -70,7 +70,7 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "weigh_members.py",
-        cfg=lambda wildcards: of(wildcards).ensemble_settings(),
+        cfg=lambda wildcards: of(wildcards).settings.ensemble(),
         code=code("weigh_members.py"),
     message:
         "Weigh the members of {wildcards.group}"
@@ -114,7 +114,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "evaluate.py",
-        cfg=lambda wildcards: of(wildcards).evaluation_settings(wildcards.part),
+        cfg=lambda wildcards: of(wildcards).settings.evaluation(wildcards.part),
         code=lambda wildcards: code(
             "evaluate.py",
             *of(wildcards).model_files(*of(wildcards).may_join(wildcards.group)),

@@ -1,101 +1,21 @@
-"""The experiments of a run: their data, their files, and what each of their jobs depends on.
+"""One run of the process: its models, where its files lie, and what each of them depends on."""
 
-A configuration describes one experiment or, with `ablation`, many. What two of them would make
-alike, one of them makes for both: `Experiment` answers where a file lies with that in mind.
-"""
-
-import json
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import deepcopy
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import yaml
-from configuration import (
-    SPLITS,
-    ConfigError,
-    as_argument,
-    checked,
-    chunked,
-    features_of,
-    files_of,
-    options_of,
-    split_member,
-    threshold_of,
-)
-from snakemake.utils import update_config
+from configuration import files_of, split_member
+from datasets import Dataset
+from job_settings import JobSettings
 
-from segment_em.provenance import canonical
-
-ABLATION = "ablation"
 STAGES = ("pretrained", "finetuned")
 GROUPS = ["ensemble", "controls/ensemble"]
-
-
-class Dataset:
-    """The records of one `data.name`, and their index, whichever experiments use it."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.settings = config["data"]
-        self.features = features_of(config)
-        self.name = self.settings["name"]
-        self.folder = f"results/data/{self.name}"
-        self.simulated = not any(split in self.settings for split in SPLITS)
-        self.chunks = {
-            split: chunked(self.record_files(split), self.settings["chunks"]) for split in SPLITS
-        }
-
-    def record_files(self, split: str) -> list[str]:
-        if not self.simulated:
-            return files_of(self.settings[split])
-        count = self.settings["simulation"]["files"][split]
-        return [f"{self.folder}/{split}-{n:03d}.tfrecord" for n in range(count)]
-
-    @property
-    def class_list(self) -> str:
-        if self.simulated:
-            return f"{self.folder}/segment_label_ids.csv"
-        return as_argument(self.settings["segment_classes"])
-
-    @property
-    def vocabulary(self) -> str | list[str]:
-        """The names of the classes; an empty list where there are none."""
-        if self.simulated:
-            return f"{self.folder}/vocabulary.csv"
-        return as_argument(self.settings["vocabulary"]) if "vocabulary" in self.settings else []
-
-    @property
-    def split_check(self) -> str:
-        return f"results/index/{self.name}/splits.json"
-
-    def index(self, split: str) -> list[str]:
-        """The index chunks of a split."""
-        return [self.index_chunk(split, chunk) for chunk in self.chunks[split]]
-
-    def index_chunk(self, split: str, chunk: str) -> str:
-        return f"results/index/{self.name}/{split}/{chunk}.h5"
-
-    def index_settings(self) -> str:
-        decisive = {key: self.settings[key] for key in ("segment_frames", "on_damage")}
-        return canonical({"features": self.features, **decisive})
-
-    def simulation_settings(self) -> str:
-        """Everything that decides the simulated records; the number of files only divides them."""
-        simulation = {k: v for k, v in self.settings["simulation"].items() if k != "files"}
-        return canonical({"features": dict(self.features), **simulation})
-
-    def identity(self) -> str:
-        """What experiments on this data have to agree in."""
-        simulation = self.simulation_settings() if self.simulated else ""
-        return canonical([self.index_settings(), self.chunks, simulation])
 
 
 class Experiment:
     """One run of the process, in the order of Algorithm 1.
 
-    Files are paths; settings are the canonical text of the part of the configuration that decides
-    a job. `run` is a model's folder, such as em/iteration-1/bigru@video_prior or controls/bigru.
+    Files are paths; `settings` has what decides each job. `run` is a model's folder, such as
+    em/iteration-1/bigru@video_prior or controls/bigru.
     """
 
     def __init__(
@@ -107,6 +27,7 @@ class Experiment:
         """
         self.variation: dict[str, Any] = {}
         self.config, self.data, self._made = config, data, made
+        self.settings = JobSettings(config)
         self.em = config["em"]
         self.name = config["experiment"]
         self.folder = f"results/{self.name}"
@@ -175,23 +96,23 @@ class Experiment:
         return self._file(f"{run}/{stage}.safetensors", lambda: decides(run))
 
     def _of_pretrained(self, run: str) -> tuple[str, list[str]]:
-        return self.pretrain_settings(run), [*self.data.index("train"), self.data.class_list]
+        return self.settings.pretrain(run), [*self.data.index("train"), self.data.class_list]
 
     def _of_maximised(self, run: str) -> tuple[str, list[str]]:
         i, estimation = iteration_of(run), split_member(run)[1]
         labels = [*self.pseudo_labels(i), self.label_set(i, estimation), *self.calibration(i)]
-        return self.maximise_settings(run), [*self.data.index("train"), *labels]
+        return self.settings.maximise(run), [*self.data.index("train"), *labels]
 
     def _of_finetuned(self, run: str) -> tuple[str, list[str]]:
         pretrained = self.weights(run, "pretrained")
-        return self.finetune_settings(run), [*self.data.index("segments"), pretrained]
+        return self.settings.finetune(run), [*self.data.index("segments"), pretrained]
 
     def scores(self, run: str, part: str) -> str:
         """validation.json or test.json of a model or an ensemble."""
 
         def decides() -> tuple[str, list[str]]:
             index = self.data.index("segments" if part == "validation" else "test")
-            return self.evaluation_settings(part), [*index, *self._scorers(run)]
+            return self.settings.evaluation(part), [*index, *self._scorers(run)]
 
         return self._file(f"{run}/{part}.json", decides)
 
@@ -212,7 +133,7 @@ class Experiment:
             runs = self.runs(int(i))
             inputs = [self.scores(run, "validation") for run in runs]
             inputs += [self.weights(run, "finetuned") for run in runs]
-            return self.selection_settings(i), inputs + self.mean_teacher(i) + self.still_running(i)
+            return self.settings.selection(i), inputs + self.mean_teacher(i) + self.still_running(i)
 
         return self._file(f"em/iteration-{i}/selected.{ending}", decides)
 
@@ -255,7 +176,7 @@ class Experiment:
             return []
         name = f"em/iteration-{i}/calibration.json"
         ratings = self.selected(int(i) - 1, "ratings.csv")
-        return [self._file(name, lambda: (self.calibration_settings(), [ratings]))]
+        return [self._file(name, lambda: (self.settings.calibration(), [ratings]))]
 
     def pseudo_labels(self, i: int | str) -> list[str]:
         """The E-step's chunks of an iteration."""
@@ -265,7 +186,7 @@ class Experiment:
         return self._file(
             f"em/iteration-{i}/pseudo_labels/{chunk}.h5",
             lambda: (
-                self.estimation_settings(),
+                self.settings.estimation(),
                 [self.teacher(i), *self.teacher_weights(i), self.data.index_chunk("train", chunk)],
             ),
         )
@@ -275,7 +196,7 @@ class Experiment:
         return self._file(
             f"em/iteration-{i}/label_sets/{estimation}.csv",
             lambda: (
-                self.threshold_settings(estimation),
+                self.settings.threshold(estimation),
                 [*self.pseudo_labels(i), *self.calibration(i)],
             ),
         )
@@ -285,7 +206,7 @@ class Experiment:
         return self._file(
             f"{group}/members.json",
             lambda: (
-                self.ensemble_settings(),
+                self.settings.ensemble(),
                 [self.scores(run, "validation") for run in self.may_join(group)],
             ),
         )
@@ -327,118 +248,10 @@ class Experiment:
         patterns = self.config.get("localise", {}).get("records", [])
         return [patterns] if isinstance(patterns, str) else patterns
 
-    # Settings ------------------------------------------------------------------------------------
-
-    def preflight_settings(self) -> str:
-        data = self.config["data"]
-        keys = ("max_frames", "segment_frames", "validation_fraction")
-        threshold = threshold_of(self.config)
-        return canonical({key: data[key] for key in keys} | {"threshold": threshold})
-
-    def pretrain_settings(self, run: str) -> str:
-        return self._training(run, "pretrain", video_loss=self.config["training"]["video_loss"])
-
-    def maximise_settings(self, run: str) -> str:
-        taken = {key: self.em[key] for key in ("labels", "agreement")}
-        return self._training(run, "m_step", estimation=split_member(run)[1], **taken)
-
-    def finetune_settings(self, run: str) -> str:
-        return self._training(
-            run,
-            "finetune",
-            validation_fraction=self.config["data"]["validation_fraction"],
-            unrated_negatives=self.config["training"]["finetune"]["unrated_negatives"],
-        )
-
-    def _training(self, run: str, stage: str, **extra: Any) -> str:
-        model, training = self.model(run), self.config["training"]
-        plan = training[stage]
-        return canonical(
-            {
-                "architecture": model["architecture"],
-                "options": options_of(model),
-                "features": self.data.features,
-                "max_frames": self.config["data"]["max_frames"],
-                "segment_frames": self.config["data"]["segment_frames"],
-                "learning_rate": model["training"]["learning_rate"] * plan["learning_rate_factor"],
-                "batch": model["training"]["batch"],
-                "epochs": plan["epochs"],
-                "average_epochs": plan["average_epochs"],
-                "decay": training["decay"],
-                "clip_norm": training["clip_norm"],
-                "precision": training["precision"],
-                # Each model draws its own numbers, whatever else is trained beside it.
-                "seed": zlib.crc32(f"{self.config['seed']}/{run}/{stage}".encode()),
-                **extra,
-            }
-        )
-
-    def scoring_settings(self, **extra: Any) -> str:
-        """What every job that scores videos depends on, beside its input files."""
-        return canonical(
-            {
-                "max_frames": self.config["data"]["max_frames"],
-                "segment_frames": self.config["data"]["segment_frames"],
-                "precision": self.config["training"]["precision"],
-                **extra,
-            }
-        )
-
-    def description_settings(self) -> str:
-        """What ensemble.json says beside the members and the names of the classes."""
-        return canonical(
-            {
-                "inference": json.loads(self.scoring_settings()),
-                "threshold": self.config["localisation"]["threshold"],
-            }
-        )
-
-    def evaluation_settings(self, part: str) -> str:
-        """part: validation (the held-out part of the rated videos) or test."""
-        evaluation = self.config["evaluation"]
-        measure = {
-            "top_segments": evaluation["top_segments"],
-            "replicates": evaluation["bootstrap_replicates"],
-            "seed": self.config["seed"],
-        }
-        extra = {}
-        if part == "validation":
-            extra["validation_fraction"] = self.config["data"]["validation_fraction"]
-        return self.scoring_settings(measure=measure, **extra)
-
-    def estimation_settings(self) -> str:
-        return self.scoring_settings(**self.em["keep"])
-
-    def threshold_settings(self, estimation: str) -> str:
-        return canonical({"threshold": threshold_of(self.config), "estimation": estimation})
-
-    def selection_settings(self, i: int | str) -> str:
-        stages = ["finetuned"] if int(i) else [self.em["initial_stage"]]
-        return canonical({"stages": stages, **self._bootstrap()})
-
-    def calibration_settings(self) -> str:
-        return canonical({"calibration": self.em["calibration"]})
-
-    def _bootstrap(self) -> dict[str, int]:
-        """The draws of videos behind standard errors."""
-        replicates = self.config["evaluation"]["bootstrap_replicates"]
-        return {"replicates": replicates, "seed": self.config["seed"]}
-
-    def summary_settings(self) -> str:
-        return canonical(self._bootstrap())
-
-    def ensemble_settings(self) -> str:
-        joining = {key: value for key, value in self.config["ensemble"].items() if key != "members"}
-        return canonical({**joining, **self._bootstrap()})
-
     # Plug-ins that jobs load by name -------------------------------------------------------------
 
-    def model(self, run: str) -> Mapping[str, Any]:
-        """The entry under `models` of a run, a member or a model."""
-        return self.config["models"][split_member(run.rpartition("/")[2])[0]]
-
     def model_files(self, *runs: str) -> list[str]:
-        return sorted({f"models/{self.model(run)['architecture']}.py" for run in runs})
+        return sorted({f"models/{self.settings.model(run)['architecture']}.py" for run in runs})
 
     def teacher_files(self, i: int | str) -> list[str]:
         """The files of all models that may teach an iteration."""
@@ -451,70 +264,3 @@ class Experiment:
 def iteration_of(run: str) -> int:
     """em/iteration-2/<member> -> 2."""
     return int(run.split("/")[1].removeprefix("iteration-"))
-
-
-def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
-    """{name: experiment}: the configured one first, then those of its ablation.
-
-    Raises ConfigError, which names the experiment where it is one of an ablation.
-    """
-    made: dict[tuple[str, ...], str] = {}
-    datasets: dict[str, Dataset] = {}
-    found: dict[str, Experiment] = {}
-    for variation, settings in [({}, config), *_variations(config)]:
-        try:
-            experiment = _experiment(checked(settings), datasets, made)
-        except ConfigError as error:
-            where = f"{settings['experiment']}: " if variation else ""
-            raise ConfigError(f"{where}{error}") from None
-        experiment.variation = variation
-        found[experiment.name] = experiment
-        # Here, since whose file is shared must not depend on which rule asks first; the configured
-        # experiment comes last, so that an ablation does not lean on a run that nobody asked for.
-        if variation:
-            experiment.table_inputs()
-    return found
-
-
-def _experiment(
-    config: Mapping[str, Any], datasets: dict[str, Dataset], made: dict[tuple[str, ...], str]
-) -> Experiment:
-    data = Dataset(config)
-    known = datasets.setdefault(data.name, data)
-    if known.identity() != data.identity():
-        raise ConfigError(
-            f"config: data.name: '{data.name}' names other data already; give each its own name"
-        )
-    return Experiment(config, known, made)
-
-
-def _variations(config: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """({data, variation, seed}, the whole configuration) of each experiment of an ablation."""
-    ablation = config.get(ABLATION)
-    if not ablation:
-        return
-    checked(config)  # before anything in it is relied on
-    for data, file in ablation["data"].items():
-        for variation, overlay in ablation["variations"].items():
-            for seed in ablation["seeds"]:
-                settings = deepcopy({k: v for k, v in config.items() if k != ABLATION})
-                update_config(settings, _overlay(file))
-                update_config(settings, deepcopy(overlay or {}))
-                place = {"data": data, "variation": variation, "seed": int(seed)}
-                settings["experiment"] = ".".join([config["experiment"], *map(str, place.values())])
-                _seed(settings, int(seed))
-                yield place, settings
-
-
-def _overlay(file: str) -> dict[str, Any]:
-    if not Path(file).is_file():
-        raise ConfigError(f"config: ablation.data: no file {file!r}")
-    return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-
-
-def _seed(settings: dict[str, Any], seed: int) -> None:
-    """Set the seed, which draws the simulated records too."""
-    settings["seed"], data = seed, settings["data"]
-    if not any(split in data for split in SPLITS):
-        data["simulation"]["seed"] = seed
-        data["name"] = f"{data['name']}-{seed}"

@@ -23,7 +23,7 @@ rule pretrain:  # line 2, eqs. 15 and 16
         runtime=minutes("train"),
     params:
         script=SCRIPTS / "pretrain.py",
-        cfg=lambda wildcards: of(wildcards).pretrain_settings(wildcards.untaught),
+        cfg=lambda wildcards: of(wildcards).settings.pretrain(wildcards.untaught),
         code=lambda wildcards: code("pretrain.py", *of(wildcards).model_files(wildcards.untaught)),
         launcher=launcher,
         speed=training_speed,
@@ -56,7 +56,7 @@ rule finetune:  # lines 3 and 9, eq. 17
         runtime=minutes("train"),
     params:
         script=SCRIPTS / "finetune.py",
-        cfg=lambda wildcards: of(wildcards).finetune_settings(wildcards.run),
+        cfg=lambda wildcards: of(wildcards).settings.finetune(wildcards.run),
         code=lambda wildcards: code("finetune.py", *of(wildcards).model_files(wildcards.run)),
         launcher=launcher,
         speed=training_speed,

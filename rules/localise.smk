@@ -26,7 +26,7 @@ rule predict:  # line 12, one job a chunk
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "predict.py",
-        cfg=lambda wildcards: of(wildcards).scoring_settings(),
+        cfg=lambda wildcards: of(wildcards).settings.scoring(),
         code=lambda wildcards: code(
             "predict.py", *of(wildcards).model_files(*of(wildcards).may_join("ensemble"))
         ),
@@ -119,7 +119,7 @@ rule describe_ensemble:  # all that localising new videos needs beside the weigh
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "describe_ensemble.py",
-        cfg=lambda wildcards: of(wildcards).description_settings(),
+        cfg=lambda wildcards: of(wildcards).settings.description(),
         code=code("describe_ensemble.py"),
     message:
         "Describe the ensemble for new videos: members, class names, threshold"

@@ -107,7 +107,7 @@ rule replay:  # their scores by F of each iteration and by the ensemble
         videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "replay.py",
-        cfg=lambda wildcards: of(wildcards).scoring_settings(),
+        cfg=lambda wildcards: of(wildcards).settings.scoring(),
         code=lambda wildcards: code(
             "replay.py", *reporting.scorer_models(of(wildcards), wildcards.scorer)
         ),

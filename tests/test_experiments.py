@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from configuration import ConfigError
-from experiments import experiments_of
+from variations import experiments_of
 
 ROOT = Path(__file__).parent.parent
 

@@ -166,8 +166,7 @@ def test_a_job_over_its_memory_is_tried_again_with_more(slurm, local, tmp_path):
 
 def test_a_job_over_its_time_is_tried_again_with_more_and_goes_on(slurm, local, tmp_path):
     shutil.copytree(local, tmp_path, dirs_exist_ok=True)
-    for path in (tmp_path / TRAINED).iterdir():
-        path.unlink()
+    shutil.rmtree(tmp_path / TRAINED)
     weights = f"{TRAINED}/pretrained.safetensors"
     before = {job["JobId"] for job in jobs(slurm)}
     run = submit(tmp_path, slurm, "--config", "compute={minutes: {train: 1}}", "--", weights)

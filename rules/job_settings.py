@@ -1,0 +1,126 @@
+"""The settings of each kind of job: the part of the configuration that decides its result."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from configuration import features_of, options_of, split_member, threshold_of
+
+from segment_em.provenance import canonical
+
+
+class JobSettings:
+    """Settings as canonical text, a method a kind of job.
+
+    `run` is a model's folder, such as em/iteration-1/bigru@video_prior or controls/bigru.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config, self.em = config, config["em"]
+
+    def model(self, run: str) -> Mapping[str, Any]:
+        """The entry under `models` of a run, a member or a model."""
+        return self.config["models"][split_member(run.rpartition("/")[2])[0]]
+
+    def preflight(self) -> str:
+        data = self.config["data"]
+        keys = ("max_frames", "segment_frames", "validation_fraction")
+        threshold = threshold_of(self.config)
+        return canonical({key: data[key] for key in keys} | {"threshold": threshold})
+
+    def pretrain(self, run: str) -> str:
+        return self._training(run, "pretrain", video_loss=self.config["training"]["video_loss"])
+
+    def maximise(self, run: str) -> str:
+        taken = {key: self.em[key] for key in ("labels", "agreement")}
+        return self._training(run, "m_step", estimation=split_member(run)[1], **taken)
+
+    def finetune(self, run: str) -> str:
+        return self._training(
+            run,
+            "finetune",
+            validation_fraction=self.config["data"]["validation_fraction"],
+            unrated_negatives=self.config["training"]["finetune"]["unrated_negatives"],
+        )
+
+    def _training(self, run: str, stage: str, **extra: Any) -> str:
+        model, training = self.model(run), self.config["training"]
+        plan = training[stage]
+        return canonical(
+            {
+                "architecture": model["architecture"],
+                "options": options_of(model),
+                "features": features_of(self.config),
+                "max_frames": self.config["data"]["max_frames"],
+                "segment_frames": self.config["data"]["segment_frames"],
+                "learning_rate": model["training"]["learning_rate"] * plan["learning_rate_factor"],
+                "batch": model["training"]["batch"],
+                "epochs": plan["epochs"],
+                "average_epochs": plan["average_epochs"],
+                "decay": training["decay"],
+                "clip_norm": training["clip_norm"],
+                "precision": training["precision"],
+                # Each model draws its own numbers, whatever else is trained beside it.
+                "seed": zlib.crc32(f"{self.config['seed']}/{run}/{stage}".encode()),
+                **extra,
+            }
+        )
+
+    def scoring(self, **extra: Any) -> str:
+        """What every job that scores videos depends on, beside its input files."""
+        return canonical(
+            {
+                "max_frames": self.config["data"]["max_frames"],
+                "segment_frames": self.config["data"]["segment_frames"],
+                "precision": self.config["training"]["precision"],
+                **extra,
+            }
+        )
+
+    def description(self) -> str:
+        """What ensemble.json says beside the members and the names of the classes."""
+        return canonical(
+            {
+                "inference": json.loads(self.scoring()),
+                "threshold": self.config["localisation"]["threshold"],
+            }
+        )
+
+    def evaluation(self, part: str) -> str:
+        """part: validation (the held-out part of the rated videos) or test."""
+        evaluation = self.config["evaluation"]
+        measure = {
+            "top_segments": evaluation["top_segments"],
+            "replicates": evaluation["bootstrap_replicates"],
+            "seed": self.config["seed"],
+        }
+        extra = {}
+        if part == "validation":
+            extra["validation_fraction"] = self.config["data"]["validation_fraction"]
+        return self.scoring(measure=measure, **extra)
+
+    def estimation(self) -> str:
+        return self.scoring(**self.em["keep"])
+
+    def threshold(self, estimation: str) -> str:
+        return canonical({"threshold": threshold_of(self.config), "estimation": estimation})
+
+    def selection(self, i: int | str) -> str:
+        stages = ["finetuned"] if int(i) else [self.em["initial_stage"]]
+        return canonical({"stages": stages, **self._bootstrap()})
+
+    def calibration(self) -> str:
+        return canonical({"calibration": self.em["calibration"]})
+
+    def _bootstrap(self) -> dict[str, int]:
+        """The draws of videos behind standard errors."""
+        replicates = self.config["evaluation"]["bootstrap_replicates"]
+        return {"replicates": replicates, "seed": self.config["seed"]}
+
+    def summary(self) -> str:
+        return canonical(self._bootstrap())
+
+    def ensemble(self) -> str:
+        joining = {key: value for key, value in self.config["ensemble"].items() if key != "members"}
+        return canonical({**joining, **self._bootstrap()})

@@ -1,0 +1,84 @@
+"""All experiments of a run: the configured one and, with `ablation`, its variations.
+
+What two of them would make alike, one of them makes for both.
+"""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from configuration import SPLITS, ConfigError, checked
+from datasets import Dataset
+from experiments import Experiment
+from snakemake.utils import update_config
+
+ABLATION = "ablation"
+
+
+def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
+    """{name: experiment}: the configured one first, then those of its ablation.
+
+    Raises ConfigError, which names the experiment where it is one of an ablation.
+    """
+    made: dict[tuple[str, ...], str] = {}
+    datasets: dict[str, Dataset] = {}
+    found: dict[str, Experiment] = {}
+    for variation, settings in [({}, config), *_variations(config)]:
+        try:
+            experiment = _experiment(checked(settings), datasets, made)
+        except ConfigError as error:
+            where = f"{settings['experiment']}: " if variation else ""
+            raise ConfigError(f"{where}{error}") from None
+        experiment.variation = variation
+        found[experiment.name] = experiment
+        # Here, since whose file is shared must not depend on which rule asks first; the configured
+        # experiment comes last, so that an ablation does not lean on a run that nobody asked for.
+        if variation:
+            experiment.table_inputs()
+    return found
+
+
+def _experiment(
+    config: Mapping[str, Any], datasets: dict[str, Dataset], made: dict[tuple[str, ...], str]
+) -> Experiment:
+    data = Dataset(config)
+    known = datasets.setdefault(data.name, data)
+    if known.identity() != data.identity():
+        raise ConfigError(
+            f"config: data.name: '{data.name}' names other data already; give each its own name"
+        )
+    return Experiment(config, known, made)
+
+
+def _variations(config: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """({data, variation, seed}, the whole configuration) of each experiment of an ablation."""
+    ablation = config.get(ABLATION)
+    if not ablation:
+        return
+    checked(config)  # before anything in it is relied on
+    for data, file in ablation["data"].items():
+        for variation, overlay in ablation["variations"].items():
+            for seed in ablation["seeds"]:
+                settings = deepcopy({k: v for k, v in config.items() if k != ABLATION})
+                update_config(settings, _overlay(file))
+                update_config(settings, deepcopy(overlay or {}))
+                place = {"data": data, "variation": variation, "seed": int(seed)}
+                settings["experiment"] = ".".join([config["experiment"], *map(str, place.values())])
+                _seed(settings, int(seed))
+                yield place, settings
+
+
+def _overlay(file: str) -> dict[str, Any]:
+    if not Path(file).is_file():
+        raise ConfigError(f"config: ablation.data: no file {file!r}")
+    return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+
+
+def _seed(settings: dict[str, Any], seed: int) -> None:
+    """Set the seed, which draws the simulated records too."""
+    settings["seed"], data = seed, settings["data"]
+    if not any(split in data for split in SPLITS):
+        data["simulation"]["seed"] = seed
+        data["name"] = f"{data['name']}-{seed}"
