@@ -58,22 +58,25 @@ def _variations(config: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dic
     if not ablation:
         return
     checked(config)  # before anything in it is relied on
-    for data, file in ablation["data"].items():
-        for variation, overlay in ablation["variations"].items():
+    for data, records in ablation["data"].items():
+        for variation, changes in ablation["variations"].items():
             for seed in ablation["seeds"]:
                 settings = deepcopy({k: v for k, v in config.items() if k != ABLATION})
-                update_config(settings, _overlay(file))
-                update_config(settings, deepcopy(overlay or {}))
+                update_config(settings, _overlay(records, "ablation.data"))
+                update_config(settings, _overlay(changes, "ablation.variations"))
                 place = {"data": data, "variation": variation, "seed": int(seed)}
                 settings["experiment"] = ".".join([config["experiment"], *map(str, place.values())])
                 _seed(settings, int(seed))
                 yield place, settings
 
 
-def _overlay(file: str) -> dict[str, Any]:
-    if not Path(file).is_file():
-        raise ConfigError(f"config: ablation.data: no file {file!r}")
-    return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+def _overlay(given: str | Mapping[str, Any] | None, key: str) -> dict[str, Any]:
+    """The settings that are laid over the others: written out, or those of a file."""
+    if not isinstance(given, str):
+        return deepcopy(dict(given or {}))
+    if not Path(given).is_file():
+        raise ConfigError(f"config: {key}: no file {given!r}")
+    return yaml.safe_load(Path(given).read_text(encoding="utf-8"))
 
 
 def _seed(settings: dict[str, Any], seed: int) -> None:

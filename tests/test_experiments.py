@@ -22,7 +22,7 @@ def ablation(config, seeds=(0,), data=None, **variations):
     return config | {
         "experiment": "x",
         "ablation": {
-            "data": data or {"demo": "config.yaml"},
+            "data": data or {"demo": None},
             "seeds": list(seeds),
             "variations": {"default": None, **variations},
         },
@@ -44,6 +44,17 @@ def test_a_configuration_without_ablation_is_one_experiment_with_files_of_its_ow
     demo = experiments["demo"]
     assert own(demo, weights(demo)) == weights(demo)
     assert demo.selected(2, "json") == "results/demo/em/iteration-2/selected.json"
+
+
+def test_an_overlay_is_a_file_or_written_out_or_nothing_on_what_is_configured(config):
+    config["em"]["select"] = "iteration"
+    written = {"training": {"decay": "constant"}}
+    found = experiments_of(ablation(config, written=written, file="configs/demo-faithful.yaml"))
+    settings = {name: experiment.config for name, experiment in found.items()}
+    assert settings["x.demo.default.0"]["em"]["select"] == "iteration"
+    assert settings["x.demo.written.0"]["training"]["decay"] == "constant"
+    assert settings["x.demo.default.0"]["training"]["decay"] == "linear"
+    assert settings["x.demo.file.0"]["em"]["threshold"]["rule"] == "fixed"
 
 
 def test_each_variation_data_set_and_seed_is_an_experiment(config):
