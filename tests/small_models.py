@@ -1,9 +1,10 @@
-"""Every architecture at a size that trains in no time, on the features of small_records."""
+"""Every architecture at a size that trains in no time on the features of small_records, and how."""
 
 import torch
 from small_records import FEATURES
 
 from segment_em.models import build
+from segment_em.training import Plan
 
 SMALL = {
     "logistic": {"fusion": "early", "context": 0},
@@ -29,6 +30,20 @@ SMALL = {
         "positions": "none",
     },
 }
+
+# A short training; tests replace what they are about.
+PLAN = Plan(
+    epochs=3,
+    average_epochs=0,
+    videos=2,
+    learning_rate=0.05,
+    decay="linear",
+    clip_norm=1.0,
+    precision="float32",
+    seed=5,
+    workers=0,
+    compile=False,
+)
 
 
 def small_model(architecture, **changes):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_models import small_model
+from small_models import PLAN, small_model
 from tensorboardX.proto.event_pb2 import Event
 
 from segment_em import training
@@ -22,19 +22,7 @@ from segment_em.stages import dequantiser
 from segment_em.targets import VideoLabels
 from segment_em.training_state import StateFile
 
-ROWS, STEPS_AN_EPOCH, EPOCHS = np.array([0, 1, 3, 4]), 2, 3
-PLAN = training.Plan(
-    epochs=EPOCHS,
-    average_epochs=0,
-    videos=2,
-    learning_rate=0.05,
-    decay="linear",
-    clip_norm=1.0,
-    precision="float32",
-    seed=5,
-    workers=0,
-    compile=False,
-)
+ROWS, STEPS_AN_EPOCH, EPOCHS = np.array([0, 1, 3, 4]), 2, PLAN.epochs
 
 
 def curves_in(folder):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_models import SMALL, small_model
+from small_models import PLAN, SMALL, small_model
 from torch import nn
 from torch.nn import functional
 
@@ -20,18 +20,6 @@ from segment_em.targets import Ratings, VideoLabels
 from segment_em.training_state import StateFile
 
 CLASS_IDS = np.array([3, 8, 20])
-PLAN = training.Plan(
-    epochs=3,
-    average_epochs=0,
-    videos=2,
-    learning_rate=0.05,
-    decay="linear",
-    clip_norm=1.0,
-    precision="float32",
-    seed=5,
-    workers=0,
-    compile=False,
-)
 
 
 @pytest.fixture
@@ -51,12 +39,8 @@ def run(index, state, plan=PLAN, model=None, rows=(0, 1, 3, 4)):
     return model, losses
 
 
-def with_(plan, **changes):
-    return training.Plan(**{**plan.__dict__, **changes})
-
-
 def test_the_loss_falls_and_there_is_one_an_epoch(small_index, state):
-    losses = run(small_index, state, with_(PLAN, epochs=30))[1]
+    losses = run(small_index, state, replace(PLAN, epochs=30))[1]
     assert len(losses) == 30
     assert losses[-1] < losses[0] / 2
 
@@ -69,13 +53,13 @@ def test_weights_are_the_same_to_the_bit_for_any_number_of_loader_workers(
     one, _ = run(small_index, state, PLAN, small_model(architecture))
     model = small_model(architecture)
     torch.manual_seed(99)  # what was drawn before must not matter
-    other, _ = run(small_index, state, with_(PLAN, workers=workers), model)
+    other, _ = run(small_index, state, replace(PLAN, workers=workers), model)
     for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_another_seed_gives_another_order(small_index, state):
-    one, other = (run(small_index, state, with_(PLAN, seed=seed))[0] for seed in (1, 2))
+    one, other = (run(small_index, state, replace(PLAN, seed=seed))[0] for seed in (1, 2))
     assert not torch.equal(one.classifier.weight, other.classifier.weight)
 
 
@@ -83,7 +67,7 @@ def test_one_step_is_adams_with_the_clipped_gradient(small_index, state):
     """Reference: the first step of Adam moves each weight by the rate times the gradient's sign."""
     model = small_model("logistic")
     before = model.classifier.bias.detach().clone()
-    run(small_index, state, with_(PLAN, epochs=1, videos=4, decay="constant"), model)
+    run(small_index, state, replace(PLAN, epochs=1, videos=4, decay="constant"), model)
     moved = model.classifier.bias.detach() - before
     torch.testing.assert_close(moved.abs(), torch.full((3,), 0.05), atol=1e-4, rtol=0)
 
@@ -92,7 +76,7 @@ def test_one_step_is_adams_with_the_clipped_gradient(small_index, state):
 def test_linear_decay_reaches_zero_after_the_last_step_of_all_attempts(done):
     rates = []
     optimiser = torch.optim.Adam([nn.Parameter(torch.zeros(1))], 0.1)
-    schedule = training._schedule(optimiser, with_(PLAN, decay="linear"), 4, done)
+    schedule = training._schedule(optimiser, replace(PLAN, decay="linear"), 4, done)
     for _ in range(done, 4):
         rates.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
@@ -114,7 +98,7 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_rate_and_videos(small_index,
 def test_a_run_that_diverges_stops_after_the_epoch_with_step_rate_and_videos(small_index, state):
     model = small_model("logistic")
     model.classifier.weight.register_hook(lambda gradient: -gradient)  # uphill
-    plan = with_(PLAN, learning_rate=0.5, decay="constant", epochs=50)
+    plan = replace(PLAN, learning_rate=0.5, decay="constant", epochs=50)
     with pytest.raises(
         InputError,
         match=r"diverged: mean loss .* in step 2 of epoch \d+ at .* 0\.5, .*videos [abde]",
@@ -163,7 +147,7 @@ def test_the_error_names_the_last_good_state_and_leaves_it(small_index, tmp_path
 
 def test_a_compiled_model_trains_to_the_same_weights_up_to_rounding(small_index, state):
     plain, _ = run(small_index, state, PLAN)
-    compiled, _ = run(small_index, state, with_(PLAN, compile=True))
+    compiled, _ = run(small_index, state, replace(PLAN, compile=True))
     assert list(compiled.state_dict()) == list(plain.state_dict())
     for a, b in zip(plain.parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
@@ -244,12 +228,14 @@ def test_the_mean_weights_are_those_of_the_ends_of_the_last_epochs(
     small_index, state, architecture
 ):
     """Reference: the weights after two and after three epochs of a constant rate, averaged."""
-    plan = with_(PLAN, decay="constant", learning_rate=0.01)
+    plan = replace(PLAN, decay="constant", learning_rate=0.01)
     ends = []
     for epochs in (2, 3):
         model = small_model(architecture)
-        ends.append(run(small_index, state, with_(plan, epochs=epochs), model)[0].state_dict())
-    averaged, _ = run(small_index, state, with_(plan, average_epochs=2), small_model(architecture))
+        ends.append(run(small_index, state, replace(plan, epochs=epochs), model)[0].state_dict())
+    averaged, _ = run(
+        small_index, state, replace(plan, average_epochs=2), small_model(architecture)
+    )
     for name, found in averaged.state_dict().items():
         if found.is_floating_point():
             expected = (ends[0][name] + ends[1][name]) / 2

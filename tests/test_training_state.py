@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import small_models
 import torch
 from small_models import SMALL, small_model
 from small_records import FEATURES
@@ -29,19 +30,8 @@ from segment_em.training_state import StateFile
 ROOT = Path(__file__).parent.parent
 CLASS_IDS = np.array([3, 8, 20])
 ROWS = np.array([0, 1, 3, 4])
-STEPS_AN_EPOCH, EPOCHS = 4, 3
-PLAN = training.Plan(
-    epochs=EPOCHS,
-    average_epochs=2,
-    videos=1,
-    learning_rate=0.05,
-    decay="linear",
-    clip_norm=1.0,
-    precision="float32",
-    seed=5,
-    workers=0,
-    compile=False,
-)
+PLAN = replace(small_models.PLAN, average_epochs=2, videos=1)
+STEPS_AN_EPOCH, EPOCHS = 4, PLAN.epochs
 
 
 @pytest.fixture(autouse=True)
