@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segment_em import predictions
 from segment_em.index import read_index
-from segment_em.provenance import Job, described, write_how
-from segment_em.scoring import Inference, Scorer
+from segment_em.provenance import Job
+from segment_em.scoring import Inference, write_scores
 from segment_em.shown_videos import PARTS, read_shown
 
 
@@ -24,18 +23,8 @@ def replay(
 
     scorer_path: weights, or an ensemble.json. index_paths, outs: by part.
     """
-    shown, stamp = read_shown(shown_path), job.stamp()
+    shown = read_shown(shown_path)
     for part in PARTS:
         index = read_index(index_paths[part])
         index = index.take(np.isin(index.video_ids, shown[part]))
-        scorer = Scorer(scorer_path, index, settings, job)
-        predictions.write_predictions(
-            outs[part],
-            (scores for _, scores in scorer.parts()),
-            index.video_ids,
-            scorer.clips.frame_counts,
-            scorer.class_ids,
-            settings.segment_frames,
-            described(stamp),
-        )
-        write_how(outs[part], stamp, scorer.device.type)
+        write_scores(scorer_path, index, outs[part], settings, job)

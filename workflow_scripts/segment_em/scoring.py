@@ -148,7 +148,13 @@ def predict(
 
     path: ensemble.json, or one model's weights.
     """
-    index = read_index([index_path])
+    write_scores(path, read_index([index_path]), out, settings, job)
+
+
+def write_scores(
+    path: str | Path, index: Index, out: str | Path, settings: Inference, job: Job
+) -> None:
+    """Write the scores of all videos of an index, in the format of predictions."""
     scorer, stamp = Scorer(path, index, settings, job), job.stamp()
     predictions.write_predictions(
         out,
