@@ -14,7 +14,7 @@ from small_models import PLAN, small_model
 from tensorboardX.proto.event_pb2 import Event
 
 from segment_em import training
-from segment_em.curves import POINTS, Curves
+from segment_em.curves import FILE, POINTS, Curves
 from segment_em.dataset import Clips
 from segment_em.errors import InputError, StoppedError
 from segment_em.frames import FrameReader
@@ -132,7 +132,17 @@ def test_a_long_job_has_a_thousand_points_at_most(tmp_path):
     curves = Curves(tmp_path / "events", steps=25_432)
     for number in range(25_432):
         curves.step(number, 1.0, 0.1, 2.0)
-    curves.close()
+    curves.flush()
     found = curves_in(tmp_path / "events")["step/loss"]
     assert POINTS / 2 < len(found) <= POINTS
     assert {b - a for (a, _), (b, _) in pairwise(found)} == {26}
+
+
+def test_a_disk_that_is_full_ends_the_job_in_one_line(tmp_path):
+    curves = Curves(tmp_path / "events", steps=1)
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / FILE).symlink_to("/dev/full")
+    curves.step(0, loss=1.0, learning_rate=0.1, norm=1.0)
+    with pytest.raises(InputError, match=f"events/{FILE}: cannot be written: No space left"):
+        curves.flush()
+    curves.flush()  # as the job ends: it is said once

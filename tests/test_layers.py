@@ -43,8 +43,8 @@ NO_PANDAS = TORCH | {"calibration", "labels", "predictions", "ratings_table", "s
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
     {"buffers", "errors", "code_digest", "launching", "processes", "protobuf", "framing", "page"},
-    {"progress", "curves"},
-    {"files"},
+    {"progress", "files"},
+    {"curves"},
     {"hdf5_writing", "provenance", "gpus", "records", "metrics", "submission", "localisation"},
     {"truth", "timeline"},
     {"class_lists", "hdf5", "command_line", "tables", "simulation", "lineage", "ensemble"},

@@ -38,13 +38,17 @@ def undisturbed(tmp_path_factory):
 
 
 def results_of(folder):
-    """{name: bytes} of what lies below results/ under a final name, logs and timings left out."""
+    """{name: bytes} of what lies below results/ under a final name.
+
+    Left out is what is written as a job goes on: logs, timings, training curves.
+    """
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted((folder / "results").rglob("*"))
         if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not path.name.endswith((".log", ".benchmark.tsv"))  # written as the job goes on
+        and not path.name.endswith((".log", ".benchmark.tsv"))
+        and "events" not in path.parts
     }
 
 

@@ -6,29 +6,41 @@ So a job that was stopped and went on leaves each step once, and one that failed
 """
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
+
+from segment_em.files import refusals_told
+from segment_em.framing import framed
 
 POINTS = 1000  # at most, of a job: enough for a screen, and nothing beside the weights
 STEP, EPOCH = 0.0, 1.0  # kinds of points
 NAMES = {STEP: ("step/loss", "step/learning_rate", "step/gradient_norm"), EPOCH: ("epoch/loss",)}
 SECONDS_TO_DISK = 10
+FILE = "events.out.tfevents.0"
 
 
 class Curves:
-    """The curves of one training job. Without a folder they are not kept."""
+    """The curves of one training job. Without a folder they are not kept.
+
+    The file is written here and not by tensorboardX's writer: that one writes in a thread, which
+    dies where the disk is full, and then training waits for it forever.
+    """
 
     def __init__(self, folder: str | Path | None, steps: int) -> None:
         """folder: emptied and written to. steps: of the whole job; every so many get a point."""
         self.every = -(-steps // POINTS)
         self.points: list[tuple[float, ...]] = []  # kind, number, then the values of NAMES[kind]
-        self.writer = None
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            self.writer = SummaryWriter(str(folder), flush_secs=SECONDS_TO_DISK)
+        self.folder = None if folder is None else Path(folder)
+        self.unwritten: list[Event] = []
+        self.written = time.monotonic()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.unwritten.append(Event(file_version="brain.Event:2", wall_time=time.time()))
 
     def step(self, number: int, loss: float, learning_rate: float, norm: float) -> None:
         """number: from 0 through all epochs. norm: of the gradient, before it is clipped."""
@@ -49,14 +61,27 @@ class Curves:
         for kind, number, *values in tensors["curves"].tolist():
             self._add((kind, number, *values[: len(NAMES[kind])]))
 
-    def close(self) -> None:
-        """Write what is still in memory."""
-        if self.writer is not None:
-            self.writer.close()
+    def flush(self) -> None:
+        """Write what is still in memory. Raises InputError where the disk does not take it."""
+        if self.folder is None or not self.unwritten:
+            return
+        path = self.folder / FILE
+        events, self.unwritten = self.unwritten, []
+        with refusals_told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "ab") as file:
+                file.write(b"".join(framed(event.SerializeToString()) for event in events))
+        self.written = time.monotonic()
 
     def _add(self, point: Sequence[float]) -> None:
         kind, number, *values = point
         self.points.append(tuple(point))
-        if self.writer is not None:
-            for name, value in zip(NAMES[kind], values, strict=True):
-                self.writer.add_scalar(name, value, int(number))
+        if self.folder is None:
+            return
+        now = time.time()
+        self.unwritten += [
+            Event(step=int(number), wall_time=now, summary=scalar(name, value))
+            for name, value in zip(NAMES[kind], values, strict=True)
+        ]
+        if time.monotonic() - self.written >= SECONDS_TO_DISK:
+            self.flush()

@@ -33,7 +33,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     # The process number keeps two attempts at one target from writing into the same file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with _refusals_told(path, temporary):
+        with refusals_told(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
             _remove_left_behind(path)
             yield temporary
@@ -53,7 +53,7 @@ def scratch(path: str | Path, size: int) -> Iterator[BinaryIO]:
     """
     folder = Path(path).parent
     with ExitStack() as stack:
-        with _refusals_told(Path(path), folder, size):
+        with refusals_told(Path(path), folder, size):
             folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
             os.posix_fallocate(file.fileno(), 0, size)
@@ -77,17 +77,21 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
-def _refusals_told(path: Path, temporary: Path, size: int = 0) -> Iterator[None]:
-    """Turn the disk's refusal to take `path`, of which `size` bytes are due, into one line."""
-    places = {str(place) for place in (temporary, path, *path.parents)}
+def refusals_told(path: Path, temporary: Path | None = None, size: int = 0) -> Iterator[None]:
+    """Turn the disk's refusal to take `path` into an InputError with the path and the space.
+
+    temporary: what is written in its place. size: bytes that are due; by default what is begun.
+    """
+    written = temporary or path
+    places = {str(place) for place in (written, path, *path.parents)}
     try:
         yield
     except OSError as error:
         here = error.errno in PLACE and error.filename in places
         if not (here or error.errno in DISK):
             raise
-        if not size and temporary.exists():
-            size = temporary.stat().st_size
+        if not size and written.exists():
+            size = written.stat().st_size
         folder = next(place for place in path.parents if place.exists())
         total, _, free = shutil.disk_usage(folder)
         raise InputError(

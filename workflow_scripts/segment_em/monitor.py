@@ -143,7 +143,7 @@ class Monitor:
     def close(self) -> None:
         """Whether training ended well or not."""
         self.progress.close()
-        self.curves.close()
+        self.curves.flush()
 
     def _error(self, problem: str, step: Step, remedy: str) -> InputError:
         names = ", ".join(str(name) for name in self.video_ids[step.rows[:5]])
