@@ -21,6 +21,8 @@ from jsonschema import Draft202012Validator
 
 from segment_em.class_lists import read_class_list, read_vocabulary
 from segment_em.errors import InputError
+from segment_em.options import keeps
+from segment_em.simulation import Settings
 
 RULES = Path(__file__).parent
 LIBRARY = RULES.parent / "workflow_scripts" / "segment_em"
@@ -48,7 +50,8 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     if not mistakes:
         typed["models"] = {name: _typed_model(name, m) for name, m in typed["models"].items()}
         mistakes = [*_model_mistakes(typed), *_em_mistakes(typed), *_data_mistakes(typed)]
-        mistakes += [*_new_video_mistakes(typed), *_compute_mistakes(typed)]
+        mistakes += [*_new_video_mistakes(typed), *_training_mistakes(typed)]
+        mistakes += _compute_mistakes(typed)
     if mistakes:
         raise ConfigError("\n".join(f"config: {mistake}" for mistake in mistakes))
     return typed
@@ -149,7 +152,8 @@ def _typed_model(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
     """A model's entry with its options in the types that its architecture annotates."""
     wanted = {"int": "integer", "float": "number", "bool": "boolean"}
     annotated = _signature(f"models/{model['architecture']}.py", "Model.__init__") or {}
-    return {key: _scalar(value, wanted.get(annotated.get(key))) for key, value in model.items()}
+    kinds = {key: wanted.get(_parted(annotation)[0]) for key, annotation in annotated.items()}
+    return {key: _scalar(value, kinds.get(key)) for key, value in model.items()}
 
 
 # mistakes ---------------------------------------------------------------------------------------
@@ -213,10 +217,24 @@ def _model_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
         for key in given.keys() - wanted.keys():
             yield _unknown(f"{where}.{key}", key, list(wanted))
         for key in wanted.keys() - given.keys():
-            yield f"{where}: option '{key}' ({wanted[key]}) is missing"
-        for key in given.keys() & wanted.keys():
-            if not _fits(given[key], wanted[key]):
-                yield f"{where}.{key}: {given[key]!r} is not {wanted[key]}"
+            yield f"{where}: option '{key}' ({_parted(wanted[key])[0]}) is missing"
+        yield from _option_mistakes(where, given, wanted)
+
+
+def _option_mistakes(
+    where: str, given: Mapping[str, Any], wanted: Mapping[str, str]
+) -> Iterator[str]:
+    """What is wrong with a model's options, by the annotations of its file."""
+    parted = {key: _parted(wanted[key]) for key in sorted(given.keys() & wanted.keys())}
+    unfit = {key for key, (kind, _) in parted.items() if not _fits(given[key], kind)}
+    for key in unfit:
+        yield f"{where}.{key}: {given[key]!r} is not {parted[key][0]}"
+    if unfit or parted.keys() != wanted.keys():
+        return  # a rule may name another option
+    for key, (_, rules) in parted.items():
+        for rule in rules:
+            if not keeps(rule, given[key], given):
+                yield f"{where}.{key}: {given[key]!r} is not {rule}"
 
 
 def _used_models(config: Mapping[str, Any]) -> list[str]:
@@ -273,6 +291,16 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
         yield "data: neither train, segments and test nor simulation is given"
     else:
         yield from _chunk_mistakes(data["chunks"], data["simulation"]["files"])
+        if features_of(config):
+            yield from _simulation_mistakes(config)
+
+
+def _simulation_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    entries = {k: v for k, v in config["data"]["simulation"].items() if k != "files"}
+    try:
+        Settings(features=dict(features_of(config)), **entries)
+    except InputError as error:
+        yield str(error).removeprefix("config ")
 
 
 def _file_mistakes(data: Mapping[str, Any], files: Mapping[str, list[str]]) -> Iterator[str]:
@@ -336,6 +364,16 @@ def _class_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def _training_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    for stage in ("pretrain", "m_step", "finetune"):
+        plan = config["training"][stage]
+        if plan["average_epochs"] > plan["epochs"]:
+            yield (
+                f"training.{stage}.average_epochs: {plan['average_epochs']} is above the "
+                f"{plan['epochs']} epochs there are"
+            )
+
+
 def _compute_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     compute = config["compute"]
     if compute["compile"] and compute["gpu"] > 1:
@@ -377,6 +415,15 @@ def _signature(file: str, function: str) -> dict[str, str] | None:
         node = next(n for n in body if getattr(n, "name", None) == name)
         body = node.body
     return {argument.arg: ast.unparse(argument.annotation) for argument in node.args.kwonlyargs}
+
+
+def _parted(annotation: str) -> tuple[str, list[str]]:
+    """Annotated[int, "at least 1"] -> int and its rules; any other annotation and no rules."""
+    tree = ast.parse(annotation, mode="eval").body
+    if not (isinstance(tree, ast.Subscript) and ast.unparse(tree.value) == "Annotated"):
+        return annotation, []
+    kind, *rules = tree.slice.elts
+    return ast.unparse(kind), [ast.literal_eval(rule) for rule in rules]
 
 
 def _fits(value: Any, annotation: str) -> bool:

@@ -14,6 +14,7 @@ from segment_em import models
 from segment_em.errors import InputError
 from segment_em.models import bigru, nextvlad
 from segment_em.models._segments import with_context
+from segment_em.options import keeps
 
 FEATURES = {"rgb": 8, "audio": 4}
 PAPER_FEATURES = {"rgb": 1024, "audio": 128}
@@ -409,8 +410,12 @@ def test_options_are_required_keywords_with_plain_annotations(architecture, fusi
     for option in parameters[3:]:
         assert option.kind is inspect.Parameter.KEYWORD_ONLY
         assert option.default is inspect.Parameter.empty
-        plain = option.annotation in (int, float, bool, str)
-        assert plain or typing.get_origin(option.annotation) is typing.Literal
+        annotation = option.annotation
+        if typing.get_origin(annotation) is typing.Annotated:
+            annotation, *rules = typing.get_args(annotation)
+            assert all(isinstance(keeps(rule, 1, {"hidden": 1}), bool) for rule in rules)
+        plain = annotation in (int, float, bool, str)
+        assert plain or typing.get_origin(annotation) is typing.Literal
 
 
 @every_model
@@ -597,6 +602,7 @@ def test_an_unknown_architecture_is_refused_with_those_there_are():
         ("nextvlad", {"batch_norm_decay": 1.0}, "batch_norm_decay is 1.0; .* below 1"),
         ("bigru", {"layers": 0}, "layers is 0; it must be at least 1"),
         ("bigru", {"dropout": 1.0}, "dropout is 1.0; .* below 1"),
+        ("transformer", {"heads": 5}, "heads is 5; it must be a divisor of hidden"),
         ("transformer", {"heads": 3}, "3 heads do not divide 8, .* encoder with 8 inputs"),
         ("transformer", {"feed_forward": 0}, "feed_forward is 0"),
     ],

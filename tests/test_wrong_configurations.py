@@ -1,7 +1,7 @@
 """Wrong configurations: each refused before any job, in a line with key, value and what is allowed.
 
-What shows only in the data is refused by the first job that sees it: ids in docs/data.md, options
-of a model that contradict each other by the job that trains it.
+What shows only in the data is refused by the first job that sees it: ids in docs/data.md, and
+options that do not divide what fusion leaves of a model's width by the job that trains it.
 """
 
 import copy
@@ -233,6 +233,42 @@ WRONG = {
     "delta joined with a share below the floor": (
         {"em.threshold": {"rule": "fixed_or_share", "delta": 0.01, "share": 0.1}},
         "em.threshold.delta: 0.01 is below em.keep.floor",
+    ),
+    "layers below one": (
+        {"models.bigru.layers": 0},
+        "models.bigru.layers: 0 is not at least 1",
+    ),
+    "dropout of everything": (
+        {"models.transformer_late.dropout": 1},
+        "models.transformer_late.dropout: 1.0 is not below 1",
+    ),
+    "heads that do not divide": (
+        {"models.transformer_early.heads": 7},
+        "models.transformer_early.heads: 7 is not a divisor of hidden",
+    ),
+    "clusters of nothing": (
+        {"models.nextvlad.clusters": 0},
+        "models.nextvlad.clusters: 0 is not at least 1",
+    ),
+    "neighbours below none": (
+        {"models.logistic.context": -1},
+        "models.logistic.context: -1 is not at least 0",
+    ),
+    "simulated features of another kind": (
+        {"data.features": {"rgb": None, "audio": 64, "flow": 32}},
+        "data.simulation: data.features must be rgb and audio, not audio, flow",
+    ),
+    "an average over more epochs than there are": (
+        {"training.finetune.average_epochs": 17},
+        "training.finetune.average_epochs: 17 is above the 16 epochs there are",
+    ),
+    "more classes to find than there are": (
+        {"data.simulation.segment_classes": 61},
+        "data.simulation: needs segment_classes <= vocabulary_classes",
+    ),
+    "shortest video above the longest": (
+        {"data.simulation.frames": {"mean": 65, "minimum": 130, "maximum": 120}},
+        "data.simulation: frames needs 1 <= minimum <= mean <= maximum",
     ),
     "shift of a whole segment": (
         {"ensemble.shifts": [0, 5]},

@@ -7,8 +7,9 @@ A new architecture is one new file beside this one, holding a class `Model`:
   False: on the whole video; padding then stands at the end of a clip only.
 - `__init__(features, classes, segment_frames, *, fusion, <options>)`: `features` maps modality to
   width in the order of the configuration, `classes` is the number of columns C. Every option is
-  keyword-only, required, and annotated int, float, bool, str or Literal: the configuration is
-  checked against these annotations without importing this package.
+  keyword-only, required, and annotated int, float, bool, str or Literal, with rules where there
+  are some (segment_em.options): Annotated[int, "at least 1"]. The configuration is checked
+  against these annotations without importing this package.
 - `forward(features {modality: float [B, T, F]}, frame_mask bool [B, T]) -> logits [B, S, C]` with
   S = T // segment_frames. Values of padded frames are finite and otherwise arbitrary. A partial
   last segment counts its real frames only; segments without a real frame have logits 0.
@@ -20,11 +21,13 @@ A new architecture is one new file beside this one, holding a class `Model`:
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_type_hints
 
 import torch
 from torch import nn
 
 from segment_em.errors import InputError
+from segment_em.options import keeps
 
 # A class that no training label or every training label names has no finite log-odds.
 SMALLEST_PRIOR = 1e-4
@@ -52,8 +55,12 @@ def build(
             f"models: there is no architecture '{architecture}'; "
             f"choose one of {', '.join(architectures())}"
         )
-    module = importlib.import_module(f"{__name__}.{architecture}")
-    return module.Model(dict(features), classes, segment_frames, **options)
+    model = importlib.import_module(f"{__name__}.{architecture}").Model
+    for name, annotation in get_type_hints(model.__init__, include_extras=True).items():
+        for rule in getattr(annotation, "__metadata__", ()):
+            if name in options and not keeps(rule, options[name], options):
+                raise InputError(f"models: {name} is {options[name]}; it must be {rule}")
+    return model(dict(features), classes, segment_frames, **options)
 
 
 def set_prior(model: nn.Module, prior_C: torch.Tensor) -> None:

@@ -12,20 +12,6 @@ from torch.nn import functional
 from segment_em.errors import InputError
 
 
-def check_at_least(minimum: float, **options: float) -> None:
-    """Raise InputError naming the first option that is below `minimum`."""
-    for name, value in options.items():
-        if value < minimum:
-            raise InputError(f"models: {name} is {value}; it must be at least {minimum}")
-
-
-def check_share(**options: float) -> None:
-    """Raise InputError naming the first option that is outside [0, 1)."""
-    for name, value in options.items():
-        if not 0 <= value < 1:
-            raise InputError(f"models: {name} is {value}; it must be at least 0 and below 1")
-
-
 def stream_widths(features: Mapping[str, int], fusion: str) -> list[int]:
     """Return the input width of each encoder: one for all modalities (early) or one each (late)."""
     if fusion not in ("early", "late"):

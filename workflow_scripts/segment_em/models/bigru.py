@@ -3,15 +3,13 @@
 # B clips, T frames, S segments, N real frames among B * T, F features a frame, C classes
 # H GRU units a direction; D directions (2: ahead, back); G = 3 * H: reset gate, update gate, state
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from segment_em.models._segments import (
-    check_at_least,
-    check_share,
     classify,
     pack,
     real_rows,
@@ -173,13 +171,11 @@ class Model(nn.Module):
         segment_frames: int,
         *,
         fusion: Literal["early", "late"],
-        layers: int,
-        hidden: int,
-        dropout: float,
+        layers: Annotated[int, "at least 1"],
+        hidden: Annotated[int, "at least 1"],
+        dropout: Annotated[float, "at least 0", "below 1"],
     ):
         super().__init__()
-        check_at_least(1, layers=layers, hidden=hidden)
-        check_share(dropout=dropout)
         self.names = list(features)
         self.fusion = fusion
         self.segment_frames = segment_frames

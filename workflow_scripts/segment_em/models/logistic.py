@@ -2,13 +2,12 @@
 
 # B clips, T frames, S segments, F features of all modalities, C classes
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
 
 from segment_em.models._segments import (
-    check_at_least,
     classify,
     segment_mask,
     segment_means,
@@ -33,10 +32,9 @@ class Model(nn.Module):
         segment_frames: int,
         *,
         fusion: Literal["early", "late"],
-        context: int,
+        context: Annotated[int, "at least 0"],
     ):
         super().__init__()
-        check_at_least(0, context=context)
         self.context = context
         self.names = list(features)
         self.segment_frames = segment_frames

@@ -10,7 +10,7 @@ the equations leave out are as in its author's code, github.com/linrongc/youtube
 # D expanded features, G groups, K clusters, E features a group (D = G * E), L = P * G
 # V values of the descriptors of all streams
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import distributed, nn
@@ -18,8 +18,6 @@ from torch.nn import functional
 
 from segment_em.errors import InputError
 from segment_em.models._segments import (
-    check_at_least,
-    check_share,
     pack,
     real_rows,
     segment_mask,
@@ -186,21 +184,16 @@ class Model(nn.Module):
         *,
         fusion: Literal["early", "late"],
         expansion: float,
-        groups: int,
-        clusters: int,
-        hidden: int,
-        gating_reduction: int,
-        dropout: float,
-        batch_norm_decay: float,
-        context: int,
+        groups: Annotated[int, "at least 1"],
+        clusters: Annotated[int, "at least 1"],
+        hidden: Annotated[int, "at least 1"],
+        gating_reduction: Annotated[int, "at least 1"],
+        dropout: Annotated[float, "at least 0", "below 1"],
+        batch_norm_decay: Annotated[float, "at least 0", "below 1"],
+        context: Annotated[int, "at least 0"],
     ):
         super().__init__()
-        check_at_least(0, context=context)
         self.context = context
-        check_at_least(
-            1, groups=groups, clusters=clusters, hidden=hidden, gating_reduction=gating_reduction
-        )
-        check_share(dropout=dropout, batch_norm_decay=batch_norm_decay)
         self.names = list(features)
         self.fusion = fusion
         self.segment_frames = segment_frames

@@ -3,7 +3,7 @@
 # B clips, T frames, S segments, N real frames among B * T, F features a frame, H hidden units
 # A heads, E hidden units a head, C classes
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
@@ -11,8 +11,6 @@ from torch.nn import functional
 
 from segment_em.errors import InputError
 from segment_em.models._segments import (
-    check_at_least,
-    check_share,
     classify,
     pack,
     real_rows,
@@ -125,16 +123,14 @@ class Model(nn.Module):
         segment_frames: int,
         *,
         fusion: Literal["early", "late"],
-        layers: int,
-        hidden: int,
-        heads: int,
-        feed_forward: int,
-        dropout: float,
+        layers: Annotated[int, "at least 1"],
+        hidden: Annotated[int, "at least 1"],
+        heads: Annotated[int, "at least 1", "a divisor of hidden"],
+        feed_forward: Annotated[int, "at least 1"],
+        dropout: Annotated[float, "at least 0", "below 1"],
         positions: Literal["none", "sinusoidal"],
     ):
         super().__init__()
-        check_at_least(1, layers=layers, hidden=hidden, heads=heads, feed_forward=feed_forward)
-        check_share(dropout=dropout)
         self.names = list(features)
         self.fusion = fusion
         self.segment_frames = segment_frames
