@@ -229,11 +229,29 @@ def test_ratings_that_disagree_are_not_used_and_equal_ones_count_once(tmp_path):
     assert read_index([tmp_path / "test.h5"]).ratings.contradictory.tolist() == [1]
 
 
-def test_one_video_in_each_split_is_enough(tmp_path):
-    name = next(n for n in map(str, range(99)) if not in_validation([n], 0.3)[0])
-    one = {split: [video(name, 12, ratings=RATED)] for split in ("train", "rated", "test")}
-    told = Process(tmp_path, **one).run()
-    assert set(told.submission["3"].split()) == {f"{name}:{start}" for start in (0, 5, 10)}
+def rated_names():
+    """An id that falls to fine-tuning and one that falls to validation."""
+    names = list(map(str, range(99)))
+    validates = in_validation(names, 0.3)
+    return [next(n for n, v in zip(names, validates, strict=True) if v == side) for side in (0, 1)]
+
+
+def test_one_video_on_each_side_is_enough(tmp_path):
+    process = Process(
+        tmp_path,
+        train=[video("a", 12)],
+        rated=[video(name, 12, ratings=RATED) for name in rated_names()],
+        test=[video("b", 12, ratings=RATED)],
+    )
+    told = process.run()
+    assert set(told.submission["3"].split()) == {f"b:{start}" for start in (0, 5, 10)}
+    assert process.evaluate(process.train(), "rated", 0.3)["videos"] == 1
+
+
+def test_a_single_rated_video_leaves_nothing_to_validate_on(tmp_path):
+    process = Process(tmp_path, rated=[video(rated_names()[0], 12, ratings=RATED)])
+    with pytest.raises(InputError, match="validation: 0 videos without a positive rating"):
+        process.evaluate(process.train(), "rated", 0.3)
 
 
 def test_one_class_is_enough(tmp_path):
