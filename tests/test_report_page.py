@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -223,3 +224,36 @@ def test_the_page_is_neither_cut_nor_empty(browser, path, width):
     for top in range(0, image.shape[0] - 600, 600):
         assert (image[top : top + 600] < 128).mean() > 0.002, top
     assert (image[:, -4:] > 200).all()
+
+
+# Width and height in inches, and the width between the browser's margins in pixels.
+PAPERS = {"a4": ((8.27, 11.69), 717), "letter": ((8.5, 11), 739)}
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_printed_page_has_text(browser, path, paper):
+    pages = browser.open(path).printed(PAPERS[paper][0])
+    assert len(pages) > 3
+    for drawn in pages:
+        assert len(re.findall(rb"\bT[jJ]\b", drawn)) > 5
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_the_print_is_not_cut_at_the_right(browser, path, paper):
+    page = browser.open(path, PAPERS[paper][1], "print")
+    assert page.run("return document.documentElement.scrollWidth <= window.innerWidth")
+    # What scrolls on a screen would be cut on paper.
+    cut = page.run(
+        "return [...document.querySelectorAll('.scroll')].filter("
+        "e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight).length"
+    )
+    assert cut == 0
+
+
+@pytest.mark.parametrize("medium", ["screen", "print"])
+def test_what_can_only_be_clicked_is_not_printed(browser, path, medium):
+    page = browser.open(path, 1000, medium)
+    for selector in (".contents", ".chooser", ".skip", ".tools", ".tabs"):
+        seen = "return [...document.querySelectorAll(arguments[0])].map(e => e.checkVisibility())"
+        assert set(page.run(seen, selector)) == {medium == "screen"}, selector
+    assert all(element.is_displayed() for element in page.all("#video, .strip, #class-table"))
