@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from browser import Keys, chromium, needs_browser
 from PIL import Image
-from small_report import EMPTY, HOSTILE, NAMES, ODD, PAGE, SCORERS, SHOWN, SmallReport
+from small_report import EMPTY, HOSTILE, NAMES, ODD, PAGE, SCORERS, SHOWN, SmallReport, large
 
 from segment_em import report_tables
 from segment_em.predictions import read_predictions
@@ -375,3 +375,46 @@ def test_what_can_only_be_clicked_is_not_printed(browser, path, medium):
         seen = "return [...document.querySelectorAll(arguments[0])].map(e => e.checkVisibility())"
         assert set(page.run(seen, selector)) == {medium == "screen"}, selector
     assert all(element.is_displayed() for element in page.all("#video, .strip, #class-table"))
+
+
+# As many videos as a page shows at most --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    before = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("many"))
+    yield SmallReport(replace(PAGE, classes_a_video=12), size=large(classes=100))
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def many_path(many):
+    return many.write()
+
+
+def test_a_page_of_2000_videos_is_smaller_than_10_mb(many_path):
+    assert 5e6 < many_path.stat().st_size < 10e6
+
+
+def test_among_2000_videos_the_keyboard_leads_to_the_20th_and_its_scores(browser, many, many_path):
+    page = browser.open(many_path)
+    videos = json.loads(page.one("#data").get_attribute("textContent"))["viewer"]["videos"]
+    assert len(videos) == 2000
+    worst = sorted(videos, key=lambda video: -(video["error"] or 0))
+    page.one("#video-list").click()
+    first = page.one("#video").get_attribute("data-video")
+    place = next(n for n, video in enumerate(worst) if video["id"] == first)
+    for number in range(1, 21):
+        page.press("j")
+        shown = page.one("#video").get_attribute("data-video")
+        assert shown == worst[place + number]["id"]
+    assert_strips_are_those_of_the_files(page, many, "ensemble")
+    assert len(page.all("#video-list .item")) < 40
+    assert page.errors() == []
+
+
+def test_of_many_classes_the_five_biggest_gains_and_losses_are_shown(browser, many_path):
+    page = browser.open(many_path)
+    assert_gains_and_losses_are_those_of_the_table(page, many_path, 0)
+    assert len(page.all("#gains li")) == len(page.all("#losses li")) == 5
