@@ -49,7 +49,7 @@ test-faults: $(BIN)/installed
 	$(BIN)/python -m pytest -m faults -rs
 
 # What this machine can run, against named baselines: results/benchmarks/*.json and one table.
-BENCHMARKS := reader batches steps estep metric submission memory plan demo gpu
+BENCHMARKS := reader batches steps estep metric submission memory plan page demo gpu
 bench: $(BIN)/installed
 	-$(MAKE) .venv-bench/installed
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -19,6 +19,7 @@ ORDER = (
     "demo",
     "memory",
     "plan",
+    "page",
     "gpu",
 )
 DOCUMENT = ROOT / "docs/performance.md"

@@ -1,7 +1,9 @@
 """A headless Chromium that reads pages from disk, for tests and for pictures."""
 
 import base64
+import re
 import shutil
+import zlib
 from contextlib import contextmanager
 
 import pytest
@@ -31,9 +33,12 @@ class Page:
     def __init__(self, driver):
         self.driver = driver
 
-    def open(self, path, width=1400):
+    def open(self, path, width=1400, medium="screen"):
+        """medium: "print" for what a printer would get, laid out at that width."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium})
+        self.errors()  # those of the page before are not this one's
         self.driver.get(path.as_uri())
         return self
 
@@ -63,6 +68,21 @@ class Page:
         settings = {"captureBeyondViewport": True, "clip": clip}
         answer = self.driver.execute_cdp_cmd("Page.captureScreenshot", settings)
         return base64.b64decode(answer["data"])
+
+    def printed(self, paper):
+        """What is drawn on each printed page, as the operators of PDF. paper: width and height in
+        inches."""
+        settings = dict(zip(("paperWidth", "paperHeight"), paper, strict=True))
+        answer = self.driver.execute_cdp_cmd("Page.printToPDF", settings)
+        return _drawn(base64.b64decode(answer["data"]))
+
+
+def _drawn(pdf):
+    """bytes of each page of a PDF as Chromium writes it: page objects plain, contents deflated."""
+    objects = dict(re.findall(rb"^(\d+) 0 obj\n(.*?)\nendobj", pdf, re.DOTALL | re.MULTILINE))
+    pages = [text for text in objects.values() if re.search(rb"/Type /Page\b", text)]
+    contents = [objects[re.search(rb"/Contents (\d+) 0 R", text)[1]] for text in pages]
+    return [zlib.decompress(text.partition(b"stream\n")[2]) for text in contents]
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""README.md and docs/*.md: their fenced blocks, and copies of the project to try them in."""
+"""README.md and docs/*.md: their fenced blocks and the commands in their text, and copies of the
+project to try them in."""
 
 import re
 import shutil
@@ -11,10 +12,13 @@ PARTS = ["Snakefile", "config.yaml", "configs", "rules", "workflow_scripts", "pr
 
 
 class Block(NamedTuple):
-    """A fenced block: the page, its number there, the language behind the fence, the text."""
+    """A fenced block: the page, its number there, the language behind the fence, the text.
+
+    Or a command in the text of a page, numbered "inline 1" and so on, of language sh.
+    """
 
     page: str
-    number: int
+    number: int | str
     language: str
     text: str
 
@@ -28,6 +32,23 @@ def blocks(page):
         r"^```(\w*)\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE
     )
     return [Block(page, number, *found) for number, found in enumerate(fenced, start=1)]
+
+
+PROGRAMS = ("snakemake", "make", "python", "tensorboard", "pip")
+
+
+def prose(page):
+    """The page without its fenced blocks."""
+    text = (ROOT / page).read_text()
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def inline_commands(page):
+    """What the text calls in backticks with an argument, each command once, as blocks."""
+    quoted = re.findall(rf"`((?:{'|'.join(PROGRAMS)})\s[^`]+)`", prose(page))
+    # A command may be wrapped as the text around it is.
+    found = dict.fromkeys(" ".join(command.split()) for command in quoted)
+    return [Block(page, f"inline {n}", "sh", command) for n, command in enumerate(found, start=1)]
 
 
 def texts(page, language):

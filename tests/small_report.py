@@ -5,6 +5,7 @@ Ids, class names and the title hold what HTML, JSON and SVG have to escape.
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,54 +28,81 @@ MEMBERS = [
 ]
 CONTROLS = ["early", "late"]
 EMPTY = "validation-05"  # a video without frames
+ODD = "validation 50% #1?&ü"  # what an address has to escape, and a file may be called
 SCORERS = ["F0", "F1", "F2", "ensemble"]
 PROCESS = report_tables.Process(MEMBERS, CONTROLS)
 RUNS = [f"em/iteration-{i}/{member}" for i in range(3) for member in MEMBERS[i]]
 RUNS += [f"controls/{model}" for model in CONTROLS]
 COUNTS = {"test": 60, "validation": 12}
 SHOWN = {"test": 59, "validation": 12}  # the last test video is left out
+
+
+class Size(NamedTuple):
+    """videos, shown: by part; the first so many are shown. frames: of a video, from and below.
+    ratings: in each table of ratings."""
+
+    class_ids: np.ndarray
+    videos: dict[str, int]
+    shown: dict[str, int]
+    frames: tuple[int, int]
+    ratings: int
+
+
+# As many videos as a page shows unless it is told otherwise, as long as those of YouTube-8M.
+MANY = {"test": 1500, "validation": 500}
+
+
+def large(classes):
+    """The size of a page with the most videos."""
+    return Size(np.arange(classes), MANY, MANY, (160, 301), 50 * classes)
+
+
+SMALL = Size(CLASS_IDS, COUNTS, SHOWN, (6, 58), 100)
 PAGE = report.Page(HOSTILE, "https://example.org/{id}", None, 3, 0.5, 1.0)
 
 
 class SmallReport:
     """Everything that the page is made from, under results/small of the working directory."""
 
-    def __init__(self, page=PAGE, rated=True):
+    def __init__(self, page=PAGE, rated=True, size=SMALL):
         """rated: whether the test set is."""
         self.folder, self.page, self.rated = Path("results/small"), page, rated
+        self.size, self.class_ids = size, size.class_ids
         self.random = np.random.default_rng(0)
         self.frames, self.index, self.truth, self.scores = {}, {}, {}, {}
         self.train = []  # index chunks, of which the page tells what they skipped
-        for part in COUNTS:
+        for part in size.videos:
             self._videos(part)
         self.results = self._results()
         self.figures = self._figures()
 
-    def write(self):
-        """Write the page; returns its path."""
+    def write(self, page=None, name="report.html"):
+        """Write the page; returns its path. page: other settings than those of the results."""
         sources = report.Sources(
             self.results,
             self.figures,
             [self.index["test"]],
             [self.index["validation"]],
             self.train,
-            [self.scores[s, part] for s in SCORERS for part in COUNTS],
+            [self.scores[s, part] for s in SCORERS for part in self.size.videos],
             list(self.truth.values()),
         )
-        report.write_report(sources, PROCESS, self.page, self.folder / "report.html")
-        return (self.folder / "report.html").resolve()
+        report.write_report(sources, PROCESS, page or self.page, self.folder / name)
+        return (self.folder / name).resolve()
 
     def _videos(self, part):
         """Records, their index, the truth and each scorer's scores."""
-        names = [f"{part}-{n:02d}" for n in range(COUNTS[part])]
+        names = [f"{part}-{n:02d}" for n in range(self.size.videos[part])]
         names[0] = part + HOSTILE
+        if part == "validation":
+            names[-1] = ODD
         payloads, truth, frames = [], {}, []
         for name in names:
-            length = 0 if name == EMPTY else int(self.random.integers(6, 58))
+            length = 0 if name == EMPTY else int(self.random.integers(*self.size.frames))
             start = 5 * self.random.integers(0, max(1, -(-length // 5)), 4)
-            rated = self.random.choice(CLASS_IDS, 4)
+            rated = self.random.choice(self.class_ids, 4)
             ratings = Ratings(start, rated, self.random.integers(0, 2, 4).astype(np.float32))
-            labels = self.random.choice(CLASS_IDS, 2, replace=False) if part != "test" else []
+            labels = self.random.choice(self.class_ids, 2 * (part != "test"), replace=False)
             arrays = {key: np.zeros((length, width), np.uint8) for key, width in FEATURES.items()}
             payloads.append(encode_example(name, np.array(labels, np.int64), arrays, ratings))
             truth[name] = (length, [(int(rated[0]), 0, length // 2 + 1)] if length else [])
@@ -88,12 +116,15 @@ class SmallReport:
         self.truth[part] = str(write_truth(self.folder / f"{split}.npz", truth))
         for scorer in SCORERS:
             path = self.folder / f"report/scores/{scorer}/{part}.h5"
-            counts = np.array(frames[: SHOWN[part]])
-            segments = (-(-counts // 5)).sum()
-            scores = self.random.random((segments, len(CLASS_IDS))).astype(np.float32) ** 2
-            shown = np.array(names[: SHOWN[part]])
-            write_predictions(path, [scores], shown, counts, CLASS_IDS, 5, {})
+            counts = np.array(frames[: self.size.shown[part]])
+            shown = np.array(names[: self.size.shown[part]])
+            scores = (self._scores(-(-count // 5)) for count in counts)
+            write_predictions(path, scores, shown, counts, self.class_ids, 5, {})
             self.scores[scorer, part] = str(path)
+
+    def _scores(self, segments):
+        shape = (segments, len(self.class_ids))
+        return self.random.random(shape, np.float32) ** 2
 
     def _json(self, name, value):
         path = self.folder / name
@@ -117,17 +148,18 @@ class SmallReport:
 
     def _scored(self, run, stages):
         """validation.json, test.json and their .ratings.csv of a run."""
-        made = []
+        made, columns = [], [str(number) for number in self.class_ids]
         for part in ("validation", "test"):
             aps = {
-                stage: {str(c): float(self.random.random()) for c in CLASS_IDS} for stage in stages
+                stage: dict(zip(columns, self.random.random(len(columns)).tolist(), strict=True))
+                for stage in stages
             }
             results = {
                 stage: {"map": float(np.mean(list(ap.values()))), "map_sd": 0.01, "ap": ap}
                 for stage, ap in aps.items()
             }
             if part == "test" and not self.rated:
-                none = {"map": None, "map_sd": None, "ap": dict.fromkeys(map(str, CLASS_IDS))}
+                none = {"map": None, "map_sd": None, "ap": dict.fromkeys(columns)}
                 results = dict.fromkeys(stages, none)
             made.append(self._json(f"{run}/{part}.json", {"results": results}))
             made.append(str(Path(made[-1]).with_suffix(".ratings.csv")))
@@ -135,13 +167,16 @@ class SmallReport:
         return made
 
     def _write_ratings(self, path, stages):
-        rated = 40
-        classes = CLASS_IDS[np.arange(rated) % len(CLASS_IDS)]
-        names = np.array([f"test-{n + 1:02d}" for n in range(rated)])
+        rated = self.size.ratings
+        # The first class has the most by far: more than it opens to.
+        column = (len(self.class_ids) * (np.arange(rated) / rated) ** 2).astype(int)
+        # Not of the first video, whose name is another.
+        turn, number = np.divmod(np.arange(rated), self.size.shown["test"] - 1)
+        names = np.array([f"test-{n + 1:02d}" for n in number])
         table = ratings_table.RatingScores(
             names,
-            np.zeros(rated, np.int64),
-            classes,
+            5 * turn,
+            self.class_ids[column],
             np.arange(rated) % 3 > 0,
             {stage: self.random.random(rated) for stage in stages},
             {stage: self.random.permutation(rated) for stage in stages},
@@ -160,19 +195,20 @@ class SmallReport:
         return [*files, *self._label_sets(), self._table()]
 
     def _label_sets(self):
-        made = []
+        made, count = [], len(self.class_ids)
+        classes = {"class": self.class_ids}
         for i in (1, 2):
             rows = []
             for number, estimation in enumerate(("video_prior", "label_corrected")):
-                kept = {"class": CLASS_IDS, "videos": [9, 8, 7, 3, 0]}
+                kept = {"videos": np.resize([9, 8, 7, 3, 0], count)}
+                kept |= {"videos_with_positive": np.resize([8, 6, 5, 0, 0], count)}
                 made.append(str(self.folder / f"em/iteration-{i}/label_sets/{estimation}.csv"))
                 Path(made[-1]).parent.mkdir(parents=True, exist_ok=True)
-                table = pd.DataFrame(kept | {"videos_with_positive": [8, 6, 5, 0, 0]})
-                table.to_csv(made[-1], index=False)
-                positives = np.array([30, 20, 10, 4, 0]) + number
+                pd.DataFrame(classes | kept).to_csv(made[-1], index=False)
+                positives = np.resize([30, 20, 10, 4, 0], count) + number
                 counts = {"positives": positives, "agreed": positives - number}
                 counts |= {"any": positives - number + 1, "correct": positives // 2, "true": 25}
-                rows.append(pd.DataFrame({"class": CLASS_IDS, "estimation": estimation} | counts))
+                rows.append(pd.DataFrame(classes | {"estimation": estimation} | counts))
             made.append(str(self.folder / f"em/iteration-{i}/inspection.csv"))
             pd.concat(rows).to_csv(made[-1], index=False)
         return made

@@ -88,7 +88,7 @@ def test_the_plain_models_give_the_gradients_of_ours(pair):
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
-@pytest.fixture(scope="module", params=["reader", "batches", "steps", "estep", "metric"])
+@pytest.fixture(scope="module", params=["reader", "batches", "steps", "estep", "metric", "page"])
 def written(request, tmp_path_factory):
     """What a benchmark wrote at its tiny size."""
     out = tmp_path_factory.mktemp("benchmarks")

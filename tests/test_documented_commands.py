@@ -1,7 +1,8 @@
 """Every command in README.md and docs/ works: it is run here, or elsewhere as listed here.
 
-Commands of Snakemake run as dry runs, scripts and all else for real on the tiny run's results,
-each block as one shell script in a copy of the project.
+Commands of Snakemake and make run as dry runs, scripts and all else for real on the tiny run's
+results, each block as one shell script in a copy of the project. A command in backticks within a
+sentence is a block of its own.
 """
 
 import os
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from documentation import PAGES, blocks, copy_of_the_project, texts
+from documentation import PAGES, blocks, copy_of_the_project, inline_commands, prose, texts
 from workflow_runs import ROOT
 
 # Run for real by something else: the file that runs it, and the text in it that does.
@@ -24,15 +25,34 @@ ELSEWHERE = {
     "python -m pytest": ("Makefile", "$(BIN)/python -m pytest"),
     "python workflow_scripts/on_processes.py 4 workflow_scripts/maximise.py --gpus 4"
     " --state-minutes 5 --config …": ("tests/test_processes.py", "on_processes.py"),
+    "python benchmarks/job_costs.py results/demo results/index results/data": (
+        ".ci/run",
+        "benchmarks/job_costs.py results/demo results/index results/data",
+    ),
+    # With the settings that they need, tried here.
+    "snakemake results/<experiment>/found.csv": ("docs/data.md", "-- results/demo/found.csv\n"),
+    "snakemake compare": ("docs/reruns.md", "experiments='[demo, demo-faithful]' -- compare\n"),
+    "python benchmarks/<name>.py": ("Makefile", "$(BIN)/python benchmarks/$$name.py"),
+    "python benchmarks/table.py --write": ("Makefile", "$(BIN)/python benchmarks/table.py"),
+}
+# Where a figure came from; make bench runs them all.
+ELSEWHERE |= {
+    f"python benchmarks/{name}.py": ("Makefile", f" {name} ")
+    for name in ("reader", "batches", "steps", "estep", "metric", "plan", "page")
 }
 # Not run: they ask a service on the network, which tests may not; their page says so.
 BY_HAND = {
     "python -m venv .venv-audit && .venv-audit/bin/pip install pip-audit",
     ".venv-audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip",
+    "pip install tensorboard",
+    "tensorboard --logdir results/demo",  # which the one before installs
 }
+DRY = ("snakemake ", "make ")
 FOR_REAL = ("python workflow_scripts/", "git clone ", "python3.11 -m venv ", "cp -r profiles/")
+FOR_REAL += ("python benchmarks/scale.py",)
 # A fence without a language is taken for commands: text is for what a program says.
 SHELL = [block for page in PAGES for block in blocks(page) if block.language in ("sh", "bash", "")]
+SHELL += [block for page in PAGES for block in inline_commands(page)]
 
 
 def commands(block):
@@ -48,7 +68,7 @@ def runnable(block):
 @pytest.mark.parametrize("block", SHELL, ids=str)
 def test_every_command_is_run_here_or_by_what_is_listed(block):
     for command in runnable(block):
-        assert command.startswith(("snakemake ", *FOR_REAL)), (
+        assert command.startswith((*DRY, *FOR_REAL)), (
             f"{block}: no test runs '{command}': add it to ELSEWHERE with what runs it"
         )
 
@@ -79,7 +99,8 @@ def test_every_make_target_that_is_mentioned_exists(page):
 @pytest.fixture(scope="module")
 def project(tiny_run, tmp_path_factory):
     """The project with finished experiments, new videos, and files where configs look for them."""
-    folder = copy_of_the_project(tmp_path_factory.mktemp("documented"))
+    more = ("Makefile", "requirements.in", "requirements.lock", "benchmarks", "docs")
+    folder = copy_of_the_project(tmp_path_factory.mktemp("documented"), *more)
     for name in ("demo", "demo-faithful"):
         shutil.copytree(tiny_run / "results/tiny", folder / "results" / name)
     shutil.copytree(tiny_run / "results/index/tiny", folder / "results/index/simulated")
@@ -101,6 +122,10 @@ def project(tiny_run, tmp_path_factory):
     (own / "classes.csv").write_text("Index\n3\n")
     config = next(text for text in texts("README.md", "yaml") if "experiment: mine" in text)
     (folder / "mine.yaml").write_text(config.replace("/data/mine", str(own)))
+    (folder / "ablation.yaml").write_text(
+        next(text for text in texts("docs/choosing.md", "yaml") if "mine: mine.yaml" in text)
+    )
+    shutil.copytree(folder / "profiles/slurm", folder / "profiles/mine")
     return folder
 
 
@@ -108,6 +133,8 @@ def as_it_is_tried(command, project):
     """The command as the test runs it."""
     if command.startswith("snakemake "):
         return f"snakemake --dry-run {command.removeprefix('snakemake ')}"
+    if command.startswith("make "):
+        return f"make --dry-run {command.removeprefix('make ')}"
     if command.startswith("git clone "):
         # With the records that a user would put there.
         command = command.replace("<this repository>", f"--quiet {ROOT}")
@@ -134,8 +161,7 @@ def test_the_commands_of_a_block_succeed(project, block):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_and_picture_leads_to_a_file_of_the_project(page):
-    prose = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
-    links = re.findall(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)", prose)
+    links = re.findall(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)", prose(page))
     ours = [link for link in links if "://" not in link]
     assert not [link for link in ours if not ((ROOT / page).parent / link).exists()]
 

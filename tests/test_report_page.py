@@ -3,13 +3,18 @@
 import io
 import json
 import os
+import re
+from dataclasses import replace
+from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 import pytest
 from browser import Keys, chromium, needs_browser
 from PIL import Image
-from small_report import EMPTY, HOSTILE, NAMES, SCORERS, SHOWN, SmallReport
+from small_report import EMPTY, HOSTILE, NAMES, ODD, PAGE, SCORERS, SHOWN, SmallReport, large
 
+from segment_em import report_tables
 from segment_em.predictions import read_predictions
 
 pytestmark = needs_browser
@@ -95,13 +100,91 @@ def test_a_class_opens_to_the_segments_behind_its_change(page, small):
     assert not pinned or name in pinned[0].text
 
 
+def compare(page, step):
+    page.run(
+        "const s = document.getElementById('step'); s.value = arguments[0];"
+        "s.dispatchEvent(new Event('change'))",
+        str(step),
+    )
+
+
 def test_another_step_is_compared_when_it_is_chosen(page):
     before = column(page, -1)
-    page.run(
-        "const s = document.getElementById('step'); s.value = '1';"
-        "s.dispatchEvent(new Event('change'))"
-    )
+    compare(page, 1)
     assert sorted(column(page, -1)) != sorted(before)
+
+
+STEPS = [("F0", "ensemble"), ("controls", "ensemble"), ("F0", "F1")]
+
+
+def ap_by_class(path):
+    """The CSV beside the figure, classes by how the page calls them."""
+    table = report_tables.read_table(path.parent / "figures/ap_by_class.csv")
+    names = table["name"].fillna("class " + table["class"].astype(str))
+    return table.set_index(names)
+
+
+def assert_gains_and_losses_are_those_of_the_table(page, path, step, most=5):
+    """Names in order, and both average precisions and the change of each, to what is shown."""
+    table = ap_by_class(path)
+    before, after = (table[name] for name in STEPS[step])
+    change = (after - before).sort_values()
+    for listed, ranked in (("gains", change[::-1]), ("losses", change)):
+        expected = ranked[ranked > 0 if listed == "gains" else ranked < 0][:most]
+        items = [item.text.split("\n") for item in page.all(f"#{listed} button")]
+        assert [item[0] for item in items] == expected.index.tolist()
+        for name, values, changed in items:
+            told = [*map(float, values.split(" → ")), float(changed.replace("−", "-"))]
+            known = [before[name], after[name], change[name]]
+            np.testing.assert_allclose(told, known, atol=0.0007)
+        assert items or page.one(f"#{listed}").text == "None."
+
+
+@pytest.mark.parametrize("step", range(len(STEPS)))
+def test_the_biggest_gains_and_losses_are_those_of_the_table(page, path, step):
+    compare(page, step)
+    assert_gains_and_losses_are_those_of_the_table(page, path, step)
+
+
+@pytest.mark.parametrize("listed", ["gains", "losses"])
+def test_a_gain_or_a_loss_leads_to_its_class(page, listed):
+    page.one("#class-filter").send_keys("nothing is called so")
+    button = page.all(f"#{listed} button")[-1]
+    name = button.text.split("\n")[0]
+    button.click()
+    (opened,) = page.all("#class-table [aria-expanded=true]")
+    assert opened.text == name
+    assert page.run("return document.activeElement") == opened
+    (behind,) = page.all("tr.class-row + tr.behind")
+    above = behind.find_element("xpath", "preceding-sibling::tr[1]")
+    assert above.find_element("css selector", "th").text == name
+
+
+def places(path, class_id, stage):
+    """Place of each rated segment of a class among them, and whether it is positive, by video."""
+    rows = pd.read_csv(path).query("`class` == @class_id").set_index("video_id")
+    assert rows.index.is_unique
+    return rows[f"{stage}_rank"].rank().astype(int), rows["positive"] == 1
+
+
+def test_a_class_opens_to_the_ten_segments_that_moved_most_its_way(page, path, small):
+    counts = []
+    for name, ap in ap_by_class(path).iterrows():
+        logistic = small.folder / "em/iteration-0/logistic/test.ratings.csv"
+        before, positive = places(logistic, ap["class"], "finetuned")
+        after, _ = places(small.folder / "ensemble/test.ratings.csv", ap["class"], "ensemble")
+        better = (before - after).where(positive, after - before)
+        moved = better if ap["ensemble"] > ap["F0"] else -better
+        counts.append((moved > 0).sum())
+        opener = f"document.querySelector(`#class-table tr[data-class='{ap['class']}']`).click()"
+        page.run(opener)
+        rows = [row.find_elements("css selector", "td") for row in page.all(".behind tbody tr")]
+        page_told = [(row[1].text, [int(n) for n in row[3].text.split(" → ")]) for row in rows]
+        assert all(told == [before[video], after[video]] for video, told in page_told), name
+        farthest = moved[moved > 0].sort_values(ascending=False)[:10].tolist()
+        assert [moved[video] for video, _ in page_told] == farthest, name
+        page.run(opener)
+    assert max(counts) > 10 > min(counts)
 
 
 def assert_strips_are_those_of_the_files(page, small, scorer):
@@ -187,6 +270,42 @@ def test_ratings_truth_labels_and_threshold_are_drawn(page):
     assert link.startswith("https://example.org/validation")
 
 
+def test_no_picture_stands_beside_a_video_unless_it_is_set(page):
+    page.run("window.showVideo(arguments[0], null)", ODD)
+    assert page.all("#video-id")
+    assert not page.all("#video img")
+
+
+@pytest.fixture(scope="module")
+def with_pictures(small):
+    """A page with thumbnails beside it, of which one is there; and a link within the folder."""
+    folder = small.folder / "thumbnails"
+    folder.mkdir()
+    Image.new("RGB", (64, 36), "red").save(folder / f"{ODD}.png")
+    page = replace(PAGE, thumbnail="thumbnails/{id}.png", link="watch?v={id}&from={id}")
+    return small.write(page, "pictures.html")
+
+
+@pytest.mark.parametrize("video", [ODD, "test" + HOSTILE, "test-07"])
+def test_picture_and_link_are_addressed_by_the_chosen_videos_id(browser, with_pictures, video):
+    page = browser.open(with_pictures)
+    page.run("window.showVideo(arguments[0], null)", video)
+    # What JavaScript leaves as it is.
+    name = quote(video, safe="!'()*~")
+    (picture,) = page.all("#video img")
+    assert picture.get_dom_attribute("src") == f"thumbnails/{name}.png"
+    (link,) = page.all(".video-head a")
+    assert link.get_dom_attribute("href") == f"watch?v={name}&from={name}"
+
+
+def test_the_picture_of_a_video_with_an_odd_id_is_found_and_shown(browser, with_pictures):
+    page = browser.open(with_pictures)
+    page.run("window.showVideo(arguments[0], null)", ODD)
+    picture = page.one("#video img")
+    loaded = "return arguments[0].decode().then(() => arguments[0].naturalWidth)"
+    assert page.run(loaded, picture) == 64
+
+
 def test_the_list_holds_no_more_rows_than_are_seen(page):
     assert len(page.all("#video-list .item")) < 40
     assert sum(SHOWN.values()) > 40
@@ -223,3 +342,79 @@ def test_the_page_is_neither_cut_nor_empty(browser, path, width):
     for top in range(0, image.shape[0] - 600, 600):
         assert (image[top : top + 600] < 128).mean() > 0.002, top
     assert (image[:, -4:] > 200).all()
+
+
+# Width and height in inches, and the width between the browser's margins in pixels.
+PAPERS = {"a4": ((8.27, 11.69), 717), "letter": ((8.5, 11), 739)}
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_printed_page_has_text(browser, path, paper):
+    pages = browser.open(path).printed(PAPERS[paper][0])
+    assert len(pages) > 3
+    for drawn in pages:
+        assert len(re.findall(rb"\bT[jJ]\b", drawn)) > 5
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_the_print_is_not_cut_at_the_right(browser, path, paper):
+    page = browser.open(path, PAPERS[paper][1], "print")
+    assert page.run("return document.documentElement.scrollWidth <= window.innerWidth")
+    # What scrolls on a screen would be cut on paper.
+    cut = page.run(
+        "return [...document.querySelectorAll('.scroll')].filter("
+        "e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight).length"
+    )
+    assert cut == 0
+
+
+@pytest.mark.parametrize("medium", ["screen", "print"])
+def test_what_can_only_be_clicked_is_not_printed(browser, path, medium):
+    page = browser.open(path, 1000, medium)
+    for selector in (".contents", ".chooser", ".skip", ".tools", ".tabs"):
+        seen = "return [...document.querySelectorAll(arguments[0])].map(e => e.checkVisibility())"
+        assert set(page.run(seen, selector)) == {medium == "screen"}, selector
+    assert all(element.is_displayed() for element in page.all("#video, .strip, #class-table"))
+
+
+# As many videos as a page shows at most --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    before = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("many"))
+    yield SmallReport(replace(PAGE, classes_a_video=12), size=large(classes=100))
+    os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def many_path(many):
+    return many.write()
+
+
+def test_a_page_of_2000_videos_is_smaller_than_10_mb(many_path):
+    assert 5e6 < many_path.stat().st_size < 10e6
+
+
+def test_among_2000_videos_the_keyboard_leads_to_the_20th_and_its_scores(browser, many, many_path):
+    page = browser.open(many_path)
+    videos = json.loads(page.one("#data").get_attribute("textContent"))["viewer"]["videos"]
+    assert len(videos) == 2000
+    worst = sorted(videos, key=lambda video: -(video["error"] or 0))
+    page.one("#video-list").click()
+    first = page.one("#video").get_attribute("data-video")
+    place = next(n for n, video in enumerate(worst) if video["id"] == first)
+    for number in range(1, 21):
+        page.press("j")
+        shown = page.one("#video").get_attribute("data-video")
+        assert shown == worst[place + number]["id"]
+    assert_strips_are_those_of_the_files(page, many, "ensemble")
+    assert len(page.all("#video-list .item")) < 40
+    assert page.errors() == []
+
+
+def test_of_many_classes_the_five_biggest_gains_and_losses_are_shown(browser, many_path):
+    page = browser.open(many_path)
+    assert_gains_and_losses_are_those_of_the_table(page, many_path, 0)
+    assert len(page.all("#gains li")) == len(page.all("#losses li")) == 5
