@@ -368,9 +368,12 @@ def test_a_stash_and_back_changes_nothing(project):
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "--message", "all")
-    project.edit("segment_em/frames.py", "OPEN_FILES = 256", "OPEN_FILES = 255")
+    edit, expected = EDITS["frames.py"]
+    project.edit(*edit)
     git("stash", "--quiet")
     assert project.wanted() == set()
+    git("stash", "pop", "--quiet")
+    assert project.wanted() == expected
 
 
 # Records and results ----------------------------------------------------------------------------

@@ -1,9 +1,8 @@
 """Digests of the code that a script really runs: what a rerun should depend on.
 
-The digest of a module is taken over its syntax tree without docstrings, so that comments,
-formatting, docstrings, a touch or a checkout change nothing. The modules are those that the
-script reaches through imports inside this library, and the plug-ins that it loads by name. What a
-package holds beside Python (the page's template) counts, to the byte, as part of its __init__.
+A module's digest is taken over its syntax tree without docstrings, so that comments, formatting, a
+touch or a checkout change nothing. The modules are those that the script reaches through imports,
+and the plug-ins that it loads by name. What a package holds beside Python is part of its __init__.
 """
 
 import ast
@@ -21,7 +20,7 @@ def code_digests(script: str | Path, plugins: Iterable[str] = ()) -> dict[str, s
     """Digest of each module in the import closure of `script` and of `plugins`.
 
     script: path of an adapter. plugins: paths inside the library, such as "models/bigru.py".
-    Returns {module: 16 hex digits}, where a module is named by its path from the library's parent.
+    Returns {module, by its path from the library's parent: 16 hex digits}.
     """
     pending = [Path(script).resolve(), *(LIBRARY / plugin for plugin in plugins)]
     seen: set[Path] = set()
