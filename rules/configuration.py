@@ -226,7 +226,7 @@ def _option_mistakes(
 ) -> Iterator[str]:
     """What is wrong with a model's options, by the annotations of its file."""
     parted = {key: _parted(wanted[key]) for key in sorted(given.keys() & wanted.keys())}
-    unfit = {key for key, (kind, _) in parted.items() if not _fits(given[key], kind)}
+    unfit = [key for key, (kind, _) in parted.items() if not _fits(given[key], kind)]
     for key in unfit:
         yield f"{where}.{key}: {given[key]!r} is not {parted[key][0]}"
     if unfit or parted.keys() != wanted.keys():

@@ -1,5 +1,6 @@
 """Training curves: every point once, whatever stopped the job, and nothing of an earlier one."""
 
+import errno
 import math
 import signal
 import struct
@@ -146,3 +147,13 @@ def test_a_disk_that_is_full_ends_the_job_in_one_line(tmp_path):
     with pytest.raises(InputError, match=f"events/{FILE}: cannot be written: No space left"):
         curves.flush()
     curves.flush()  # as the job ends: it is said once
+
+
+def test_a_curve_that_cannot_be_replaced_is_not_added_to(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise OSError(errno.EROFS, "Read-only file system", str(folder))
+
+    (tmp_path / "events").mkdir()
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    with pytest.raises(InputError, match=f"events/{FILE}: cannot be written: Read-only"):
+        Curves(tmp_path / "events", steps=1)

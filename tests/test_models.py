@@ -613,6 +613,26 @@ def test_options_that_do_not_fit_are_refused_by_name(architecture, changes, mess
         models.build(architecture, FEATURES, CLASSES, SEGMENT_FRAMES, options)
 
 
+@pytest.mark.parametrize(
+    ("rule", "value", "kept"),
+    [
+        ("at least 1", 1, True),
+        ("at least 1", 0, False),
+        ("below 1", 0.99, True),
+        ("below 1", 1.0, False),
+        ("a divisor of hidden", 4, True),
+        ("a divisor of hidden", 5, False),
+    ],
+)
+def test_a_rule_for_options_means_what_it_says(rule, value, kept):
+    assert keeps(rule, value, {"hidden": 12}) is kept
+
+
+def test_a_rule_that_nobody_knows_is_named():
+    with pytest.raises(ValueError, match="no rule for options: 'above 3'"):
+        keeps("above 3", 4, {})
+
+
 @pytest.mark.parametrize("context", [0, 1, 2])
 def test_context_is_the_mean_of_the_real_neighbours_on_either_side(context):
     """Reference: a loop over segments, of which the last two of the second clip are padding."""

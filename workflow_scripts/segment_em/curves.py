@@ -39,7 +39,9 @@ class Curves:
         self.unwritten: list[Event] = []
         self.written = time.monotonic()
         if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with refusals_told(self.folder / FILE):
+                if self.folder.exists():
+                    shutil.rmtree(self.folder)
             self.unwritten.append(Event(file_version="brain.Event:2", wall_time=time.time()))
 
     def step(self, number: int, loss: float, learning_rate: float, norm: float) -> None:
