@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy
 import pytest
@@ -49,7 +50,9 @@ def test_circumstances_stand_beside_the_stamp(tmp_path):
     head = json.loads((tmp_path / "t.json").read_text())
     assert head["stamp"] == {"config": {}}
     assert head["circumstances"]["device"] == "cuda"
-    assert {"git_commit", "git_clean", "host", "started", "seconds"} <= head["circumstances"].keys()
+    now = head["circumstances"]
+    assert {"git_commit", "git_clean", "host", "started", "seconds"} <= now.keys()
+    assert now["process"] == os.getpid()
 
 
 def test_only_versions_of_loaded_packages_are_recorded(monkeypatch):

@@ -7,10 +7,11 @@ import pytest
 from segment_em.timeline import timeline
 
 
-def tell(folder, name, script, started, seconds, host="one", gpus=()):
+def tell(folder, name, script, started, seconds, host="one", gpus=(), process=1):
     path = folder / "results/demo" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     now = {"started": f"2026-01-01T{started}+00:00", "seconds": seconds, "host": host}
+    now["process"] = process
     stamp = {"code": {f"{script}.py": "0", "segment_em/files.py": "0"}}
     path.write_text(json.dumps({"stamp": stamp, "circumstances": now | {"gpus": list(gpus)}}))
     return path
@@ -51,6 +52,13 @@ def test_a_job_with_several_gpus_holds_each_of_them(jobs):
     assert devices["device"].tolist() == ["one gpu 0", "one gpu 1"]
     assert devices["busy"].tolist() == [0.5, 1.0]
     assert len(found) == 3
+
+
+def test_two_jobs_of_one_script_that_start_together_are_two_bars(jobs):
+    together = ("replay", "00:00:00.000", 4, "one", ())
+    found, devices = timeline(jobs(("F1", *together, 1), ("F2", *together, 2)))
+    assert found["job"].tolist() == ["replay F1", "replay F2"]
+    assert devices["at_once"].tolist() == [2.0]
 
 
 def test_several_results_of_one_job_are_one_bar_up_to_the_last(jobs):

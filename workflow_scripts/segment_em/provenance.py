@@ -135,7 +135,8 @@ def circumstances(device: str) -> dict[str, Any]:
     """What differs from run to run without deciding the result.
 
     versions: of the packages that this process has loaded. device: where tensors were. gpus: the
-    names of those that the job held, on its host. started: UTC. seconds: up to now.
+    names of those that the job held, on its host. process: its number there. started: UTC.
+    seconds: up to now.
     """
     return {
         "git_commit": _git("rev-parse", "HEAD"),
@@ -143,6 +144,7 @@ def circumstances(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES if package in sys.modules},
         "host": platform.node(),
+        "process": os.getpid(),
         "device": device,
         "gpus": _gpus() if device == "cuda" else [],
         "started": datetime.fromtimestamp(STARTED, UTC).isoformat(timespec="milliseconds"),

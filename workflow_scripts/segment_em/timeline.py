@@ -48,7 +48,8 @@ def _jobs(how_paths: Iterable[str | Path]) -> list[tuple[str, str, str, float, f
         start = pd.Timestamp(now["started"]).timestamp()
         for device in _names(now):
             # A job with several results tells of itself beside each; the last one lasted longest.
-            key = (script, now["host"], now["started"], device)
+            # Results from before processes were told apart have none.
+            key = (script, now["host"], now.get("process"), now["started"], device)
             end = max(start + now["seconds"], seen[key][-1] if key in seen else start)
             name = seen[key][0] if key in seen else f"{script} {_shown(path)}"
             seen[key] = (name, STAGES.get(script, "other"), start, end)
