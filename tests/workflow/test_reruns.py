@@ -92,7 +92,7 @@ EVERYTHING_TRAINED = trained(LOGISTIC) | selected(0) | AFTER_F0 | ALL_CONTROLS
 
 
 def index(split, chunk):
-    return {f"results/index/small/{split}/{chunk}.h5"}
+    return {f"results/index/small/{split}/{chunk}.h5", "results/index/small/splits.json"}
 
 
 # The run, and copies of it ----------------------------------------------------------------------
@@ -127,7 +127,9 @@ class Project:
             for file in pending
             if not file.endswith(".json")
             or re.search(
-                r"(?<!/scores)/[^/]+/(validation|test|members)\.json$|ensemble\.json$", file
+                r"(?<!/scores)/[^/]+/(validation|test|members)\.json$"
+                r"|/(ensemble|calibration|splits)\.json$",
+                file,
             )
         }
 
@@ -148,7 +150,7 @@ class Project:
 def fresh(folder):
     """A project without results: the code of this checkout and records to read."""
     code = folder / "code"
-    for name in ("Snakefile", "config.yaml", "rules", "workflow_scripts", "envs"):
+    for name in ("Snakefile", "config.yaml", "rules", "workflow_scripts", "envs", "profiles"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         code.mkdir(parents=True, exist_ok=True)
         copy(ROOT / name, code / name)
@@ -217,7 +219,13 @@ SETTINGS = {
         setting("em.threshold", {"share": 0.5}),
         PREFLIGHT | label_sets(1) | ITERATION_1 | AFTER_F1,
     ),
-    "calibration": (setting("em.calibration", "model"), label_sets(1) | ITERATION_1 | AFTER_F1),
+    "calibration": (
+        setting("em.calibration", "model"),
+        {f"em/iteration-{i}/calibration.json" for i in (1, 2)}
+        | label_sets(1)
+        | ITERATION_1
+        | AFTER_F1,
+    ),
     "soft labels": (setting("em.labels", "soft"), ITERATION_1 | AFTER_F1),
     "how the members are joined": (
         setting("ensemble", {"join": "geometric"}),
@@ -252,6 +260,7 @@ SETTINGS = {
         | EVERYTHING_TRAINED
         - {f"{run}/pretrained.safetensors" for run in (LOGISTIC, EARLY_CONTROL, NEXTVLAD_CONTROL)},
     ),
+    "members of the ensemble": (setting("ensemble", {"members": "any"}), ENSEMBLE | TABLE),
     "weights of the members": (
         setting("ensemble", {"weights": "equal"}),
         ENSEMBLE | CONTROL_ENSEMBLE | TABLE,
@@ -356,6 +365,21 @@ def test_a_touch_of_every_file_changes_nothing(project):
         if path.is_file() and ".snakemake" not in path.parts:
             os.utime(path)
     assert project.wanted() == set()
+
+
+def test_a_touch_of_a_record_file_of_megabytes_changes_nothing(tmp_path):
+    project = fresh(tmp_path)
+    videos = {"train": 40, "segments": 10, "test": 10}
+    simulation = {"files": dict.fromkeys(videos, 1), "videos": videos}
+    (project.folder / "code/reruns.yaml").write_text(
+        yaml.safe_dump({"data": {"name": "large", "simulation": simulation}})
+    )
+    target = ("--", "results/index/large/train/000.h5")
+    project.run(*target)
+    (record,) = project.folder.glob("results/data/large/train-*.tfrecord")
+    assert record.stat().st_size > 2e6
+    os.utime(record)
+    assert "Nothing to be done" in project.run("--dry-run", *target)
 
 
 def test_a_stash_and_back_changes_nothing(project):
