@@ -1,6 +1,7 @@
 """Where the files of several experiments lie: what is made alike is made once."""
 
 import copy
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 import yaml
 from configuration import ConfigError
 from variations import experiments_of
+
+from segment_em import simulation
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,6 +74,17 @@ def test_each_variation_data_set_and_seed_is_an_experiment(config):
     assert (rare.config["seed"], rare.data.name) == (4, "rare-classes-4")
     assert rare.config["data"]["simulation"]["seed"] == 4
     assert rare.config["data"]["simulation"]["vocabulary_classes"] == 80
+
+
+def test_the_ablation_of_the_results_is_accepted_and_its_simulated_data_can_be_drawn(config):
+    shown = yaml.safe_load((ROOT / "configs/ablation.yaml").read_text())
+    del shown["ablation"]["data"]["collage"]  # its records are not in the repository
+    experiments = list(experiments_of(config | shown).values())[1:]
+    assert {experiment.variation["seed"] for experiment in experiments} == {0, 1, 2}
+    datasets = {experiment.data.name: experiment.data for experiment in experiments}
+    assert len(datasets) == 5 * 3
+    for data in datasets.values():
+        simulation.World(simulation.Settings(**json.loads(data.simulation_settings())))
 
 
 VARIATIONS = {

@@ -248,7 +248,7 @@ def test_stored_bytes_spread_as_the_real_vectors_do():
     ("change", "message"),
     [
         ({"segment_classes": 70}, "segment_classes <= vocabulary_classes"),
-        ({"look_alike_pairs": 30}, "half of the segment_classes"),
+        ({"look_alike_pairs": 30}, "two segment_classes each"),
         ({"frames": {"mean": 5, "minimum": 10, "maximum": 20}}, "frames needs"),
         ({"rater_error": 0.6}, "out of reach"),
     ],

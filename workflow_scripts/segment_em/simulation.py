@@ -131,8 +131,8 @@ class Settings:
             yield f"segment_classes {self.segment_classes} exceeds the 1,829 ids from 3 to 1831"
         if self.look_alike_pairs and self.topics < 2:
             yield "look_alike_pairs needs topics >= 2: a pair is told apart by its topics"
-        if 4 * self.look_alike_pairs > self.segment_classes:
-            yield "look_alike_pairs may cover half of the segment_classes at most"
+        if 2 * self.look_alike_pairs > self.segment_classes:
+            yield "look_alike_pairs needs two segment_classes each"
         if not 1 <= self.frames["minimum"] <= self.frames["mean"] <= self.frames["maximum"]:
             yield "frames needs 1 <= minimum <= mean <= maximum"
         if self.true_classes_a_video < 1:
