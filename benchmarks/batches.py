@@ -75,7 +75,7 @@ def batches(clips: Clips):
 
 def epoch_of(clips: Clips, epoch: int) -> list[np.ndarray]:
     rows = np.arange(len(clips.reader.index))
-    return shuffled(rows, len(rows), 0, epoch)
+    return shuffled(rows, clips.frame_counts, len(rows), 0, epoch)
 
 
 def ahead(clips: Clips) -> Callable[[], None]:

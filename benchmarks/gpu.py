@@ -118,7 +118,8 @@ def share_waiting(
         clips = Clips(FrameReader(split, MAX_FRAMES), SEGMENT_FRAMES, labels, False)
         rows = np.arange(size["indexed"])
         epochs = -(-size["steps"] * videos // len(rows))
-        order = [part for epoch in range(epochs) for part in shuffled(rows, videos, 0, epoch)]
+        lengths = clips.frame_counts
+        order = [b for epoch in range(epochs) for b in shuffled(rows, lengths, videos, 0, epoch)]
         batches = load(clips, order, size["workers"], pin=device.type == "cuda")
         waited, started = [], 0.0
         for number in range(len(order)):

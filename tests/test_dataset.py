@@ -69,20 +69,34 @@ def test_only_rated_segments_are_asked_about_where_the_rest_is_of_no_use(small_i
 
 
 def test_an_epoch_holds_every_video_once_in_an_order_of_its_own():
-    rows = np.arange(100) * 3
-    first, second = (shuffled(rows, 32, seed=7, epoch=epoch) for epoch in (0, 1))
-    assert [len(batch) for batch in first] == [32, 32, 32, 4]
+    rows, lengths = np.arange(100) * 3, np.arange(300) % 50
+    first, second = (shuffled(rows, lengths, 32, seed=7, epoch=epoch) for epoch in (0, 1))
+    assert sorted(len(batch) for batch in first) == [4, 32, 32, 32]
     for epoch in (first, second):
         assert sorted(np.concatenate(epoch)) == rows.tolist()
     assert np.concatenate(first).tolist() != np.concatenate(second).tolist()
-    again = shuffled(rows, 32, seed=7, epoch=0)
+    again = shuffled(rows, lengths, 32, seed=7, epoch=0)
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
+
+
+def test_the_videos_of_a_batch_have_similar_lengths_and_batches_come_in_any_order():
+    lengths = np.random.default_rng(0).integers(1, 300, 2000)
+    batches = shuffled(np.arange(2000), lengths, 10, seed=7, epoch=0)
+    means = [lengths[batch].mean() for batch in batches]
+    padding = sum(len(b) * lengths[b].max() for b in batches) / lengths.sum() - 1
+    assert padding < 0.1  # .8 in batches drawn at random
+    assert abs(np.corrcoef(means[1:], means[:-1])[0, 1]) < 0.2
+    # Longer videos are not kept together from epoch to epoch.
+    other = shuffled(np.arange(2000), lengths, 10, seed=7, epoch=1)
+    together = {frozenset(pair) for b in batches for pair in zip(b[1:], b[:-1], strict=True)}
+    again = {frozenset(pair) for b in other for pair in zip(b[1:], b[:-1], strict=True)}
+    assert len(together & again) < 0.1 * len(together)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_loader_workers_change_neither_order_nor_content(small_index, workers):
     source = clips(small_index, VideoLabels(small_index, CLASS_IDS))
-    batches = shuffled(np.arange(len(VIDEOS)), 2, seed=0, epoch=0)
+    batches = shuffled(np.arange(len(VIDEOS)), source.frame_counts, 2, seed=0, epoch=0)
     for one, other in zip(
         load(source, batches, 0, pin=False),
         load(source, batches, workers, pin=False),

@@ -96,7 +96,7 @@ CASES = {
         BAD,
     ),
     "a run that diverges": (
-        {"learning_rate": 100.0, "clip_norm": 1e9},
+        {"learning_rate": 10000.0, "clip_norm": 1e9},
         r"diverged: mean loss \S+, at the start \S+",
         "",
     ),

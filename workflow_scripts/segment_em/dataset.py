@@ -16,6 +16,8 @@ import torch
 from segment_em.frames import FrameReader
 from segment_em.targets import Entries
 
+ALIKE = 16  # batches whose videos are dealt by length
+
 
 class Source(Protocol):
     """Where labels come from: see targets.py and labels.py."""
@@ -186,10 +188,21 @@ class Clips:
         )
 
 
-def shuffled(rows: np.ndarray, batch: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The batches of one epoch: a permutation that depends on seed and epoch alone."""
-    order = np.random.default_rng([seed, epoch]).permutation(rows)
-    return [order[start : start + batch] for start in range(0, len(order), batch)]
+def shuffled(
+    rows: np.ndarray, frame_counts: np.ndarray, batch: int, seed: int, epoch: int
+) -> list[np.ndarray]:
+    """The batches of one epoch, in an order that depends on the arguments alone.
+
+    frame_counts: int64 [V], of all videos. Videos of a batch have similar lengths, since each is
+    padded to the longest of them: of every ALIKE batches drawn, the videos are dealt by length; of
+    fewer in a short epoch, which would otherwise hold the same batches each time.
+    """
+    draw = np.random.default_rng([seed, epoch])
+    alike = max(1, min(ALIKE, len(rows) // (4 * batch)))
+    batches = []
+    for drawn in in_order(draw.permutation(rows), batch * alike):
+        batches += in_order(drawn[np.argsort(frame_counts[drawn], kind="stable")], batch)
+    return [batches[number] for number in draw.permutation(len(batches))]
 
 
 def in_order(rows: np.ndarray, batch: int) -> list[np.ndarray]:

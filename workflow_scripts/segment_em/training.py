@@ -205,7 +205,7 @@ def _batches(
     """
     for epoch in range(start.epoch, plan.epochs):
         skipped = start.step if epoch == start.epoch else 0
-        order = shuffled(rows, plan.videos, plan.seed, epoch)[skipped:]
+        order = shuffled(rows, clips.frame_counts, plan.videos, plan.seed, epoch)[skipped:]
         shares = [batch[processes.rank() :: processes.count()] for batch in order]
         loaded = load(clips, shares, plan.workers, pin=device.type == "cuda")
         if start.state and epoch == start.epoch:
