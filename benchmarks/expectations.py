@@ -19,7 +19,7 @@ def expectations(table: pd.DataFrame) -> dict[str, tuple[float, float]]:
     controls = table.loc[table["kind"] == "control_ensemble", "test_map"].item()
     video_labels = score[("member", 0, "logistic", "video_labels", "pretrained")]
     found = {
-        f"best of iteration {i} above iteration {i - 1}": (best[i] - best[i - 1], 0.0)
+        f"best of iteration {i:.0f} above iteration {i - 1:.0f}": (best[i] - best[i - 1], 0.0)
         for i in best.index[1:]
     }
     found["ensemble at least its best member"] = (ensemble - last["test_map"].max(), 0.0)

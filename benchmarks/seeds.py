@@ -45,8 +45,9 @@ def run(name: str, seed: int, args: argparse.Namespace) -> pd.DataFrame:
 
 def averaged(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Mean and standard deviation of each row over the seeds, in the order of the first table."""
-    joined = pd.concat(tables).fillna(dict.fromkeys(KEYS, ""))
-    scores = joined.groupby(KEYS, sort=False)[["validation_map", "test_map"]].agg(["mean", "std"])
+    joined = pd.concat(tables).astype({"iteration": "Int64"})
+    groups = joined.groupby(KEYS, sort=False, dropna=False)
+    scores = groups[["validation_map", "test_map"]].agg(["mean", "std"])
     scores.columns = ["_".join(column) for column in scores.columns]
     return scores.reset_index()
 

@@ -13,12 +13,15 @@ import demo
 import flops
 import gpu
 import jobs
+import pandas as pd
 import pytest
 import scale
+import seeds
 import synthetic
 import table
 import torch
 import yaml
+from expectations import KEYS, report
 from plain_models import plain
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -185,3 +188,46 @@ def test_the_full_size_plan_reads_every_training_video_in_each_pass():
     assert stages["M-step 2"].videos == pytest.approx(4 * 5 * train)
     assert stages["E-step 1, by logistic"].videos == pytest.approx(train)
     assert scale.hours(stages["M-step 2"], 8, 1e15) == scale.hours(stages["M-step 2"], 4, 1e15)
+
+
+# A table of one seed by hand: kind, iteration, model, estimation, stage, test mAP.
+ROWS = [
+    ("member", 0, "logistic", "video_labels", "pretrained", 0.70),
+    ("member", 0, "logistic", "video_labels", "finetuned", 0.75),
+    ("member", 1, "bigru", "video_prior", "finetuned", 0.80),
+    ("member", 2, "bigru", "video_prior", "finetuned", 0.79),
+    ("ensemble", 2, "mean", None, None, 0.81),
+    ("control", None, "bigru", "video_labels", "finetuned", 0.77),
+    ("control_ensemble", None, "mean", None, None, 0.76),
+]
+
+
+def seed_table(path, added):
+    """The table above as a run writes it, `added` to the scores of iteration 2."""
+    rows = [(*key, key[1], score + added * (key[1] == 2)) for *key, score in ROWS]
+    columns = [*KEYS, "validation_map", "test_map"]
+    pd.DataFrame(rows, columns=columns).astype({"iteration": "Int64"}).to_csv(path, index=False)
+    return pd.read_csv(path)
+
+
+def test_seeds_are_averaged_row_by_row_and_held_against_what_is_expected(tmp_path, capsys):
+    tables = [seed_table(tmp_path / "table.csv", added) for added in (0.0, 0.04)]
+    averaged = seeds.averaged(tables)
+    assert averaged["test_map_mean"].tolist() == pytest.approx(
+        [0.70, 0.75, 0.80, 0.81, 0.83, 0.77, 0.76]
+    )
+    assert averaged["test_map_std"].tolist()[:4] == pytest.approx([0, 0, 0, 0.04 / 2**0.5])
+    averaged.to_csv(tmp_path / "seeds.csv", index=False)
+    *_, control, _ = (tmp_path / "seeds.csv").read_text().splitlines()
+    assert control.startswith("control,,bigru,video_labels,finetuned,")
+    report(tables)
+    assert capsys.readouterr().out.splitlines() == [
+        "yes  best of iteration 1 above iteration 0: +0.050 (at least +0.000)",
+        "yes  best of iteration 2 above iteration 1: +0.010 (at least +0.000)",
+        "yes  ensemble at least its best member: +0.020 (at least +0.000)",
+        "yes  ensemble above logistic on video labels: +0.130 (at least +0.088)",
+        "yes  ensemble above the controls' ensemble: +0.070 (at least +0.000)",
+        "yes  bigru above its control: +0.040 (at least +0.000)",
+    ]
+    report(tables[:1])
+    assert " NO  best of iteration 2 above iteration 1: -0.010" in capsys.readouterr().out
