@@ -72,6 +72,36 @@ def test_one_step_is_adams_with_the_clipped_gradient(small_index, state):
     torch.testing.assert_close(moved.abs(), torch.full((3,), 0.05), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "objective", [training.rated_objective(0.0), training.estimated_objective(5)]
+)
+def test_an_infinite_loss_of_segments_stops_with_step_rate_and_videos(
+    small_index, state, objective
+):
+    """In fine-tuning and the M-step: a class that is surely there, and is labelled absent."""
+    model = small_model("logistic")
+    with torch.no_grad():
+        model.classifier.bias.fill_(3e38)  # each loss is a number, their sum is not
+    counts = Clips(FrameReader(small_index, 25), 5, None, False).segment_counts()
+    ratings = Ratings(small_index, CLASS_IDS, counts, 5, False)
+    ratings.value[:] = 0
+    clips = Clips(FrameReader(small_index, 25), 5, ratings, False)
+    place = (
+        r"loss inf, gradient norm \S+ in step 1 of epoch 1 at learning rate 0\.05, batch of videos"
+    )
+    with pytest.raises(InputError, match=place):
+        training.train(
+            model,
+            clips,
+            ratings.rated_videos(),
+            objective,
+            dequantiser(small_index),
+            PLAN,
+            torch.device("cpu"),
+            state,
+        )
+
+
 @pytest.mark.parametrize("done", [0, 3])
 def test_linear_decay_reaches_zero_after_the_last_step_of_all_attempts(done):
     rates = []
