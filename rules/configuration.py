@@ -79,6 +79,11 @@ def threshold_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"rule": threshold["rule"]} | {key: threshold[key] for key in wanted}
 
 
+def initial_models(em: Mapping[str, Any]) -> list[str]:
+    """The models of iteration 0, of which the best estimates first."""
+    return [em["initial"]] if isinstance(em["initial"], str) else list(em["initial"])
+
+
 def split_member(member: str) -> tuple[str, str]:
     """model@estimation -> (model, estimation)."""
     model, _, estimation = member.partition("@")
@@ -239,7 +244,7 @@ def _option_mistakes(
 
 def _used_models(config: Mapping[str, Any]) -> list[str]:
     names = [split_member(m)[0] for members in config["em"]["iterations"] for m in members]
-    return list(dict.fromkeys([config["em"]["initial"], *names]))
+    return list(dict.fromkeys([*initial_models(config["em"]), *names]))
 
 
 def _em_mistakes(config: Mapping[str, Any]) -> Iterator[str]:

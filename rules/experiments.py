@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from configuration import files_of, split_member
+from configuration import files_of, initial_models, split_member
 from datasets import Dataset
 from job_settings import JobSettings
 
@@ -31,7 +31,7 @@ class Experiment:
         self.em = config["em"]
         self.name = config["experiment"]
         self.folder = f"results/{self.name}"
-        self.members = [[self.em["initial"]], *self.em["iterations"]]
+        self.members = [initial_models(self.em), *self.em["iterations"]]
         self.last = len(self.em["iterations"])
         self.controls = self._controls()
         self._located: dict[str, str] = {}

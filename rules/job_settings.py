@@ -30,7 +30,9 @@ class JobSettings:
         return canonical({key: data[key] for key in keys} | {"threshold": threshold})
 
     def pretrain(self, run: str) -> str:
-        return self._training(run, "pretrain", video_loss=self.config["training"]["video_loss"])
+        of_all = self.config["training"]["video_loss"]
+        video_loss = self.model(run)["training"].get("video_loss", of_all)
+        return self._training(run, "pretrain", video_loss=video_loss)
 
     def maximise(self, run: str) -> str:
         taken = {key: self.em[key] for key in ("labels", "agreement")}

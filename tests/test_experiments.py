@@ -87,11 +87,26 @@ def test_the_ablation_of_the_results_is_accepted_and_its_simulated_data_can_be_d
         simulation.World(simulation.Settings(**json.loads(data.simulation_settings())))
 
 
+def test_each_initial_model_is_trained_with_a_video_loss_of_its_own_and_may_be_selected(config):
+    demo = experiments_of(config)["demo"]
+    runs = ["em/iteration-0/logistic", "em/iteration-0/logistic_peaks"]
+    assert demo.runs(0) == runs
+    assert [json.loads(demo.settings.pretrain(run))["video_loss"] for run in runs] == [
+        "mean",
+        "linear_softmax",
+    ]
+    config["em"]["initial"] = "logistic"
+    assert experiments_of(config)["demo"].runs(0) == runs[:1]
+
+
 VARIATIONS = {
-    # What a variation has to train again, of 22 weights; the rest is the default's.
+    # What a variation has to train again, of 26 weights; the rest is the default's.
     "threshold": ({"em": {"threshold": {"share": 0.5}}}, "em/iteration-[12]"),
     "fine-tuning": ({"training": {"finetune": {"epochs": 3}}}, "em/iteration-[12]|finetuned"),
-    "pooling": ({"training": {"video_loss": "linear_softmax"}}, "em|controls"),
+    "pooling": (
+        {"training": {"video_loss": "linear_softmax"}},
+        "em/iteration-0/logistic/|em/iteration-[12]|controls",
+    ),
     "one model": ({"models": {"bigru": {"hidden": 8}}}, "bigru"),
     "ensemble": ({"ensemble": {"weights": "equal"}}, "nothing"),
 }

@@ -181,10 +181,19 @@ WRONG = {
         {"em.initial": "logistc"},
         "em names the model 'logistc', which does not exist; did you mean 'logistic'?",
     ),
+    "no such initial model among several": (
+        {"em.initial": ["logistic", "logistc"]},
+        "em names the model 'logistc', which does not exist; did you mean 'logistic'?",
+    ),
+    "no initial model": ({"em.initial": []}, "em.initial: [] "),
+    "no such pooling of one model": (
+        {"models.bigru.training.video_loss": "max"},
+        "models.bigru.training.video_loss: 'max' is not one of mean, log_sum_exp",
+    ),
     "member that names no model": (
         {"em.iterations": [["lstm@video_prior"]]},
         "em names the model 'lstm', which does not exist",
-        "there are: logistic, nextvlad",
+        "there are: logistic, logistic_peaks, nextvlad",
     ),
     "no such estimation": (
         {"em.iterations": [["bigru@prior"]]},
