@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 from segment_em.class_lists import read_class_list, read_vocabulary
 from segment_em.errors import InputError
 from segment_em.options import keeps
-from segment_em.simulation import Settings
+from segment_em.simulation.settings import Settings
 
 RULES = Path(__file__).parent
 LIBRARY = RULES.parent / "workflow_scripts" / "segment_em"

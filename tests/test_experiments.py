@@ -10,7 +10,8 @@ import yaml
 from configuration import ConfigError
 from variations import experiments_of
 
-from segment_em import simulation
+from segment_em.simulation.settings import Settings
+from segment_em.simulation.world import World
 
 ROOT = Path(__file__).parent.parent
 
@@ -84,7 +85,7 @@ def test_the_ablation_of_the_results_is_accepted_and_its_simulated_data_can_be_d
     datasets = {experiment.data.name: experiment.data for experiment in experiments}
     assert len(datasets) == 5 * 3
     for data in datasets.values():
-        simulation.World(simulation.Settings(**json.loads(data.simulation_settings())))
+        World(Settings(**json.loads(data.simulation_settings())))
 
 
 def test_each_initial_model_is_trained_with_a_video_loss_of_its_own_and_may_be_selected(config):

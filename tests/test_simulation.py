@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import yaml
 
-from segment_em import simulation
 from segment_em.class_lists import read_class_list, read_vocabulary
 from segment_em.errors import InputError
 from segment_em.indexing import build_index
+from segment_em.simulation.settings import SPECTRA, SPLITS, Settings
+from segment_em.simulation.video import simulate_video
+from segment_em.simulation.world import World
+from segment_em.simulation.writing import write_split, write_vocabulary
 
 ROOT = Path(__file__).parent.parent
 FEATURES = {"rgb": 32, "audio": 8}
@@ -19,17 +22,17 @@ FEATURES = {"rgb": 32, "audio": 8}
 def settings(**changes):
     entries = yaml.safe_load((ROOT / "config.yaml").read_text())["data"]["simulation"]
     del entries["files"]
-    return simulation.Settings(features=FEATURES, **entries | changes)
+    return Settings(features=FEATURES, **entries | changes)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """Folder with all splits at the demo's number of videos, with small features."""
     folder = tmp_path_factory.mktemp("simulated")
-    for split in simulation.SPLITS:
+    for split in SPLITS:
         paths = [folder / f"{split}-{n}.tfrecord" for n in range(2)]
-        simulation.write_split(settings(), split, paths, folder / f"{split}.npz")
-    simulation.write_vocabulary(settings(), folder / "vocabulary.csv", folder / "classes.csv")
+        write_split(settings(), split, paths, folder / f"{split}.npz")
+    write_vocabulary(settings(), folder / "vocabulary.csv", folder / "classes.csv")
     return folder
 
 
@@ -124,20 +127,20 @@ def test_the_class_list_is_unsorted_and_part_of_the_vocabulary(written):
 
 def test_every_file_is_the_same_when_written_again(written, tmp_path):
     paths = [tmp_path / f"test-{n}.tfrecord" for n in range(2)]
-    simulation.write_split(settings(), "test", paths, tmp_path / "test.npz")
+    write_split(settings(), "test", paths, tmp_path / "test.npz")
     for path in paths:
         assert path.read_bytes() == (written / path.name).read_bytes()
     assert (tmp_path / "test.npz").read_bytes() == (written / "test.npz").read_bytes()
 
 
 def test_another_seed_gives_other_videos(tmp_path):
-    worlds = [simulation.World(settings(seed=seed)) for seed in (0, 1)]
-    videos = [simulation.simulate_video(world, "train", 0) for world in worlds]
+    worlds = [World(settings(seed=seed)) for seed in (0, 1)]
+    videos = [simulate_video(world, "train", 0) for world in worlds]
     assert videos[0].frames["rgb"].tobytes() != videos[1].frames["rgb"].tobytes()
 
 
 def test_look_alikes_have_the_same_looks_and_different_topics():
-    world = simulation.World(settings())
+    world = World(settings())
     pairs = [(k, int(twin)) for k, twin in enumerate(world.twin) if twin > k]
     assert len(pairs) == settings().look_alike_pairs
     for first, second in pairs:
@@ -148,10 +151,10 @@ def test_look_alikes_have_the_same_looks_and_different_topics():
 
 
 def test_a_look_alike_never_shares_a_scene():
-    world = simulation.World(settings())
+    world = World(settings())
     alike = set(world.class_ids[world.twin >= 0].tolist())
     for number in range(60):
-        video = simulation.simulate_video(world, "train", number)
+        video = simulate_video(world, "train", number)
         shown = np.zeros(len(video.frames["rgb"]), int)
         lonely = np.zeros_like(shown, dtype=bool)
         entries = zip(video.class_id, video.start_frame, video.end_frame, strict=True)
@@ -185,8 +188,8 @@ def own_and_other_frames(video, class_id):
 
 
 def test_only_the_rest_of_the_video_tells_look_alikes_apart():
-    world = simulation.World(settings())
-    videos = [simulation.simulate_video(world, "train", n) for n in range(1600)]
+    world = World(settings())
+    videos = [simulate_video(world, "train", n) for n in range(1600)]
     blind, seeing = [], []
     for first in np.flatnonzero(world.twin > np.arange(len(world.twin))):
         pair = world.class_ids[[first, world.twin[first]]]
@@ -201,10 +204,10 @@ def test_only_the_rest_of_the_video_tells_look_alikes_apart():
 
 
 def test_five_frames_of_a_segment_do_not_average_their_variation_away():
-    world = simulation.World(settings())
+    world = World(settings())
     frames, segments = [], []
     for number in range(100):
-        values = simulation.simulate_video(world, "train", number).frames["rgb"].astype(float)
+        values = simulate_video(world, "train", number).frames["rgb"].astype(float)
         values = values[: len(values) // 5 * 5]
         frames.append(values)
         segments.append(values.reshape(-1, 5, values.shape[1]).mean(axis=1))
@@ -213,7 +216,7 @@ def test_five_frames_of_a_segment_do_not_average_their_variation_away():
 
 
 def test_a_video_can_be_drawn_again_alone_whatever_the_files(written, tmp_path):
-    video = simulation.simulate_video(simulation.World(settings()), "train", 1234)
+    video = simulate_video(World(settings()), "train", 1234)
     truth = np.load(written / "train.npz")
     assert truth["video_ids"][1234] == video.id
     row = slice(*truth["indptr"][1234:1236])
@@ -221,25 +224,23 @@ def test_a_video_can_be_drawn_again_alone_whatever_the_files(written, tmp_path):
     few = settings(videos={"train": 3, "segments": 1, "test": 1})
     for files in (1, 3):
         paths = [tmp_path / f"{files}-{n}.tfrecord" for n in range(files)]
-        simulation.write_split(few, "train", paths, tmp_path / f"{files}.npz")
+        write_split(few, "train", paths, tmp_path / f"{files}.npz")
     one, three = (sorted(tmp_path.glob(f"{files}-*.tfrecord")) for files in (1, 3))
     assert one[0].read_bytes() == b"".join(path.read_bytes() for path in three)
 
 
 def test_ids_differ_over_all_videos_of_all_splits(written):
-    ids = [str(name) for split in simulation.SPLITS for name in index(written, split).video_ids]
+    ids = [str(name) for split in SPLITS for name in index(written, split).video_ids]
     assert len(set(ids)) == len(ids) == sum(settings().videos.values())
 
 
 def test_stored_bytes_spread_as_the_real_vectors_do():
     """Reference: the spectrum that was measured on the 5,771 real vectors of the collage."""
     entries = settings()
-    world = simulation.World(dataclasses.replace(entries, features={"rgb": 1024, "audio": 128}))
-    frames = np.concatenate(
-        [simulation.simulate_video(world, "train", n).frames["rgb"] for n in range(80)]
-    )
+    world = World(dataclasses.replace(entries, features={"rgb": 1024, "audio": 128}))
+    frames = np.concatenate([simulate_video(world, "train", n).frames["rgb"] for n in range(80)])
     values = frames * (4 / 255) + 4 / 512 - 2
-    spectrum = simulation.SPECTRA["rgb"]
+    spectrum = SPECTRA["rgb"]
     expected = spectrum.level * (np.arange(1024) + spectrum.shift) ** -spectrum.decay
     assert values.std(axis=0)[100:].mean() == pytest.approx(expected[100:].mean(), rel=0.15)
 

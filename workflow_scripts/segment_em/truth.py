@@ -24,7 +24,7 @@ class Occurrences(NamedTuple):
 
 
 class Truth:
-    """The truth of one split, as simulation.write_split left it (.npz)."""
+    """The truth of one split, as simulation/writing.py left it (.npz)."""
 
     def __init__(self, path: str | Path) -> None:
         """Raises InputError where the file cannot be read or lacks something."""
