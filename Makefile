@@ -34,7 +34,7 @@ data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false
 
 test: $(BIN)/installed
-	$(BIN)/python -m pytest -m "not reruns and not slurm and not faults" --numprocesses $(CORES) --dist loadfile
+	$(BIN)/python -m pytest -m "not reruns and not slurm and not faults" --numprocesses $(CORES) --dist loadfile --durations 15
 
 # What is made again after a change, and whether it equals a run from scratch. Minutes more.
 test-reruns: $(BIN)/installed
