@@ -55,7 +55,7 @@ bench: $(BIN)/installed
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/table.py
 
-# TensorFlow, which the benchmarks alone compare with.
+# TensorFlow, which benchmarks and one test compare with.
 .venv-bench/installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install --quiet --requirement benchmarks/requirements.txt
