@@ -44,7 +44,7 @@ test-reruns: $(BIN)/installed
 test-slurm: $(BIN)/installed
 	$(BIN)/python -m pytest -m slurm -rs
 
-# Runs killed at random moments, and full disks (the latter as root). Minutes more.
+# The demo killed at thirty random moments, damaged records, full disks (these as root). Half an hour.
 test-faults: $(BIN)/installed
 	$(BIN)/python -m pytest -m faults -rs
 
