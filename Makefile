@@ -44,7 +44,7 @@ test-reruns: $(BIN)/installed
 test-slurm: $(BIN)/installed
 	$(BIN)/python -m pytest -m slurm -rs
 
-# Runs killed at random moments, and full disks (the latter as root). Minutes more.
+# The demo killed at thirty random moments, damaged records, full disks (these as root). Half an hour.
 test-faults: $(BIN)/installed
 	$(BIN)/python -m pytest -m faults -rs
 
@@ -55,7 +55,7 @@ bench: $(BIN)/installed
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/table.py
 
-# TensorFlow, which the benchmarks alone compare with.
+# TensorFlow, which benchmarks and one test compare with.
 .venv-bench/installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install --quiet --requirement benchmarks/requirements.txt

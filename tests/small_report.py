@@ -61,11 +61,20 @@ SMALL = Size(CLASS_IDS, COUNTS, SHOWN, (6, 58), 100)
 PAGE = report.Page(HOSTILE, "https://example.org/{id}", None, 3, 0.5, 1.0)
 
 
+def mean_of_defined(ap):
+    return float(np.mean([value for value in ap.values() if value is not None]))
+
+
+# One video of one frame in each part, and one class.
+LEAST = Size(CLASS_IDS[:1], {"test": 1, "validation": 1}, {"test": 1, "validation": 1}, (1, 2), 3)
+
+
 class SmallReport:
     """Everything that the page is made from, under results/small of the working directory."""
 
-    def __init__(self, page=PAGE, rated=True, size=SMALL):
-        """rated: whether the test set is."""
+    def __init__(self, page=PAGE, rated=True, size=SMALL, without_positives=()):
+        """rated: whether the test set is. without_positives: ids of classes that have no AP."""
+        self.without_positives = [str(number) for number in without_positives]
         self.folder, self.page, self.rated = Path("results/small"), page, rated
         self.size, self.class_ids = size, size.class_ids
         self.random = np.random.default_rng(0)
@@ -102,7 +111,8 @@ class SmallReport:
             start = 5 * self.random.integers(0, max(1, -(-length // 5)), 4)
             rated = self.random.choice(self.class_ids, 4)
             ratings = Ratings(start, rated, self.random.integers(0, 2, 4).astype(np.float32))
-            labels = self.random.choice(self.class_ids, 2 * (part != "test"), replace=False)
+            count = min(2, len(self.class_ids)) * (part != "test")
+            labels = self.random.choice(self.class_ids, count, replace=False)
             arrays = {key: np.zeros((length, width), np.uint8) for key, width in FEATURES.items()}
             payloads.append(encode_example(name, np.array(labels, np.int64), arrays, ratings))
             truth[name] = (length, [(int(rated[0]), 0, length // 2 + 1)] if length else [])
@@ -154,8 +164,10 @@ class SmallReport:
                 stage: dict(zip(columns, self.random.random(len(columns)).tolist(), strict=True))
                 for stage in stages
             }
+            for ap in aps.values():
+                ap |= dict.fromkeys(self.without_positives)
             results = {
-                stage: {"map": float(np.mean(list(ap.values()))), "map_sd": 0.01, "ap": ap}
+                stage: {"map": mean_of_defined(ap), "map_sd": 0.01, "ap": ap}
                 for stage, ap in aps.items()
             }
             if part == "test" and not self.rated:
@@ -171,7 +183,7 @@ class SmallReport:
         # The first class has the most by far: more than it opens to.
         column = (len(self.class_ids) * (np.arange(rated) / rated) ** 2).astype(int)
         # Not of the first video, whose name is another.
-        turn, number = np.divmod(np.arange(rated), self.size.shown["test"] - 1)
+        turn, number = np.divmod(np.arange(rated), max(1, self.size.shown["test"] - 1))
         names = np.array([f"test-{n + 1:02d}" for n in number])
         table = ratings_table.RatingScores(
             names,

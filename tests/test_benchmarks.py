@@ -231,3 +231,23 @@ def test_seeds_are_averaged_row_by_row_and_held_against_what_is_expected(tmp_pat
     ]
     report(tables[:1])
     assert " NO  best of iteration 2 above iteration 1: -0.010" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("seeds_added", "arguments", "status"),
+    [
+        ([0.0], [], 0),
+        ([0.0], ["--strict"], 1),  # iteration 2 is .01 below iteration 1
+        ([0.0, 0.04], ["--strict"], 0),  # and .01 above it in the mean
+    ],
+)
+def test_an_expectation_that_is_not_met_fails_where_that_is_asked_for(
+    tmp_path, seeds_added, arguments, status
+):
+    paths = [tmp_path / f"{added}.csv" for added in seeds_added]
+    for path, added in zip(paths, seeds_added, strict=True):
+        seed_table(path, added)
+    command = [sys.executable, ROOT / "benchmarks/expectations.py", *arguments, *paths]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert (" NO  " in done.stdout) == (len(paths) == 1)

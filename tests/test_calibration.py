@@ -56,6 +56,54 @@ def test_a_teacher_no_better_than_chance_keeps_its_order_and_is_warned_of(caplog
     assert "do not rise with the ratings" in caplog.text
 
 
+@pytest.mark.parametrize("score", [0.1, 0.9, 1.0])
+@pytest.mark.parametrize("positive", [[0, 1], [0, 1, 1]])
+def test_equal_scores_of_all_ratings_keep_the_order_of_others(score, positive, caplog):
+    """A sure teacher of few ratings. Reference: Platt's targets have this mean, by hand."""
+    found = calibration.fit(table([score] * len(positive), positive), "model")
+    assert found.slope == 1.0
+    assert "do not rise with the ratings" in caplog.text
+    mean = {2: (1 / 3 + 2 / 3) / 2, 3: (1 / 3 + 3 / 4 + 3 / 4) / 3}[len(positive)]
+    # The last score that is told from 1 is 1 - 2^-12.
+    odds = np.log(mean / (1 - mean)) - np.log(score / (1 - score) if score < 1 else 2**12 - 1)
+    assert found.offset == pytest.approx(odds, abs=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_ratings_that_hardly_differ_make_scores_of_0_and_1_without_a_word():
+    """Two ratings of one video: a slope of thousands, with which e to the log-odds is no number."""
+    found = calibration.fit(table([0.5, 0.5001], [0, 1]), "class")
+    assert found.slope > 1000
+    scores = found.apply(np.float16([0.1, 0.9]), np.zeros(2, int), np.array([3]))
+    assert scores.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["model", "class"])
+def test_one_class_with_a_rating_of_each_answer_by_hand(kind):
+    """Two scores and two of Platt's targets, 1/3 and 2/3, which the curve goes through."""
+    found = calibration.fit(table([0.2, 0.8], [0, 1]), kind)
+    assert found.slope == pytest.approx(np.log(2) / np.log(4), abs=1e-6)
+    assert found.offset == pytest.approx(0, abs=1e-6)
+    assert found.offsets == ({} if kind == "model" else {3: pytest.approx(0, abs=1e-6)})
+
+
+def test_a_class_that_nobody_rated_within_its_videos_has_the_offset_of_the_model():
+    """Of class 20 the one rating lies past the end of the video, where there is no score."""
+    some = table([0.2, 0.6, 0.8], [0, 0, 1], [3, 8, 3])
+    more = table([0.2, 0.6, 0.8, np.nan], [0, 0, 1, 1], [3, 8, 3, 20])
+    found = calibration.fit(more, "class")
+    assert found == calibration.fit(some, "class")
+    assert found.offsets.keys() == {3, 8}
+    model = calibration.Calibration(found.slope, found.offset, {})
+    given = (np.float16([0.1, 0.5, 0.9]), np.zeros(3, int), np.array([20]))
+    assert found.apply(*given).tolist() == model.apply(*given).tolist()
+
+
+def test_ratings_past_the_ends_of_all_videos_are_refused():
+    with pytest.raises(InputError, match="0 of 0 ratings are positive; both answers are needed"):
+        calibration.fit(table([np.nan, np.nan], [0, 1]), "class")
+
+
 def test_ratings_of_one_answer_alone_are_refused():
     with pytest.raises(InputError, match=r"2 of 2 ratings are positive.*em\.calibration: none"):
         calibration.fit(table([0.1, 0.2], [1, 1]), "class")

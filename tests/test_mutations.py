@@ -17,7 +17,7 @@ from segment_em.framing import framed
 from segment_em.records import examples_in, frame_array
 
 FIXTURES = Path(__file__).parent / "fixtures"
-TENSORFLOW = ROOT / ".venv-bench/bin/python"  # made by make bench
+TENSORFLOW = ROOT / ".venv-bench/bin/python"  # made by make .venv-bench/installed
 
 
 def verdict(number):
@@ -58,7 +58,9 @@ def test_what_is_read_of_mutated_records_is_what_tensorflow_reads():
 
 
 @pytest.mark.faults
-@pytest.mark.skipif(not TENSORFLOW.is_file(), reason="make bench installs TensorFlow")
+@pytest.mark.skipif(
+    not TENSORFLOW.is_file(), reason="make .venv-bench/installed installs TensorFlow"
+)
 def test_what_is_read_of_many_more_is_what_tensorflow_reads(tmp_path):
     judge = [TENSORFLOW, FIXTURES / "judge_with_tensorflow.py", "3000", "103000", tmp_path / "out"]
     subprocess.run(list(map(str, judge)), check=True, capture_output=True)

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from small_models import SMALL
 
-from segment_em import evaluation, labels, outputs, scoring, stages
+from segment_em import (
+    calibration,
+    evaluation,
+    labels,
+    outputs,
+    ratings_table,
+    scoring,
+    selection,
+    shown_videos,
+    stages,
+)
+from segment_em.candidates import Bootstrap
 from segment_em.errors import InputError
 from segment_em.index import in_validation, read_index, write_index
 from segment_em.indexing import build_index
@@ -99,8 +110,8 @@ class Process:
 
     def evaluate(self, weights, split="test", fraction=None):
         out = self.folder / f"{split}.json"
-        inputs = ({"model": weights}, [self.index[split]], fraction, out, self.folder / "r.csv")
-        evaluation.evaluate_models(*inputs, SCORED, MEASURE, JOB)
+        inputs = ({"model": weights}, [self.index[split]], fraction, out)
+        evaluation.evaluate_models(*inputs, ratings_table.beside(out), SCORED, MEASURE, JOB)
         return json.loads(out.read_text())["results"]["model"]
 
     def run(self, architecture="transformer"):
@@ -266,6 +277,33 @@ def test_ids_in_any_script_come_through(tmp_path):
     told = Process(tmp_path, test=test).run()
     assert {row["video_id"] for row in told.found} == set(names)
     assert {part.partition(":")[0] for part in told.submission["3"].split()} == set(names)
+
+
+def test_one_class_and_a_video_of_one_frame_with_any_id_reach_calibration_and_the_report(tmp_path):
+    odd = video("c\r🎬", 1, ratings=[(0, 3, 1), (5, 3, 1)])
+    process = Process(tmp_path, rated=[*some("rated"), odd], test=[*some("test"), odd], classes=[3])
+    weights = process.train()
+    result = process.evaluate(weights, "rated", 1.0)
+    selected = tmp_path / "selected.json"
+    draws = Bootstrap(replicates=5, seed=0)
+    selection.select([tmp_path / "rated.json"], ["model"], (), (), draws, selected, {})
+    (one,) = json.loads(selected.read_text())["among"]
+    assert (one["validation_map"], one["difference"], one["tie"]) == (result["map"], 0, False)
+
+    table = ratings_table.read(tmp_path / "selected.ratings.csv")
+    rated = table.video_ids == "c\r🎬"
+    assert table.starts[rated].tolist() == [0, 5]
+    assert np.isnan(table.scores["teacher"][rated]).tolist() == [False, True]
+    judged = calibration.Judged(table.scores["teacher"], table.classes, table.positive)
+    calibration.calibrate(judged, "class", tmp_path / "calibration.json", {})
+    assert calibration.read(tmp_path / "calibration.json").offsets.keys() == {3}
+
+    files = [process.index["test"]], [process.predict(weights)], [process.index["rated"]]
+    limits = {"test": 2, "validation": 7}
+    shown_videos.choose(*files, 1.0, limits, tmp_path / "videos.csv")
+    shown = shown_videos.read_shown(tmp_path / "videos.csv")
+    assert len(shown["test"]) == 2
+    assert "c\r🎬" in shown["validation"]
 
 
 def test_a_chunk_without_videos_adds_nothing(tmp_path):

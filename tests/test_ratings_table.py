@@ -28,6 +28,20 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
         np.testing.assert_array_equal(found.ranks[name], TABLE.ranks[name])
 
 
+def test_ids_come_back_whatever_is_in_them(tmp_path):
+    names = ["видео", "影片-7", "🎬", "e\u0301", "c\rd", "e\nf", " g ", 'a,"b"', "\u2028", "\x85"]
+    count = np.arange(len(names))
+    score = np.zeros(len(names), np.float32)
+    table = RatingScores(np.array(names), 5 * count, count, count > 4, {"a": score}, {"a": count})
+    ratings_table.write(tmp_path / "x.csv", table)
+    assert ratings_table.read(tmp_path / "x.csv").video_ids.tolist() == names
+    # By hand, as RFC 4180 has it: only what needs quotes is in them, and quotes are doubled.
+    written = (tmp_path / "x.csv").read_bytes().decode()
+    assert written.startswith("video_id,start,class,positive,a_score,a_rank\nвидео,0,0,0,0.0,0\n")
+    assert '\n"c\rd",20,4,0,0.0,4\n"e\nf",25,5,1,0.0,5\n g ,30,6,1,0.0,6\n' in written
+    assert '\n"a,""b""",35,7,1,0.0,7\n' in written
+
+
 def test_classes_and_videos_are_numbered_in_the_order_of_the_index():
     rated = TABLE.rated()
     assert rated.column.tolist() == [1, 0, 1]

@@ -11,7 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from small_records import FEATURES
-from small_report import CLASS_IDS, HOSTILE, NAMES, PAGE, PROCESS, RUNS, SCORERS, SHOWN, SmallReport
+from small_report import (
+    CLASS_IDS,
+    HOSTILE,
+    LEAST,
+    NAMES,
+    ODD,
+    PAGE,
+    PROCESS,
+    RUNS,
+    SCORERS,
+    SHOWN,
+    SmallReport,
+)
 
 from segment_em import figures, report, report_tables
 from segment_em.index import write_index
@@ -207,6 +219,52 @@ def test_where_the_test_set_is_not_rated_validation_stands_for_it(tmp_path, monk
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
     assert data["part"] == "validation"
     assert all(None not in entry["ap"] for entry in data["classes"])
+
+
+def data_of(page):
+    return json.loads(re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.S)[1])
+
+
+def test_a_class_without_positives_has_neither_ap_nor_change_and_stands_in_the_table(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    small = SmallReport(without_positives=[8])
+    data = data_of(small.write())
+    by_id = {entry["id"]: entry["ap"] for entry in data["classes"]}
+    assert by_id[8] == [None] * len(data["columns"])
+    assert all(None not in by_id[number] for number in by_id if number != 8)
+    explained = [step["segments"].keys() for step in data["steps"]]
+    assert all(explained)
+    assert not any("8" in classes for classes in explained)
+    drawn = (small.folder / "figures/ap_by_class.svg").read_text()
+    assert NAMES[3] in drawn
+    assert f">{NAMES[8]}<" not in drawn
+
+
+def test_a_run_in_which_no_class_has_positives_has_figures_that_say_so(tmp_path):
+    table = pd.DataFrame({"class": [3], "name": ["Guitar"], "F0": [np.nan], "ensemble": [np.nan]})
+    figures.ap_by_class(table, tmp_path / "figure.svg")
+    assert "No class has a rated positive" in (tmp_path / "figure.svg").read_text()
+
+
+def test_one_class_and_one_video_of_one_frame_are_enough_for_a_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = SmallReport(size=LEAST)
+    data = data_of(small.write())
+    assert [entry["id"] for entry in data["classes"]] == [3]
+    assert data["totals"] == {"test": 1, "validation": 1}
+    videos = data["viewer"]["videos"]
+    told = [(one["id"], one["seconds"], one["classes"]) for one in videos]
+    assert told == [("test" + HOSTILE, 1, [0]), (ODD, 1, [0])]
+    # A byte for each scorer of the one segment and class.
+    packed = list(base64.b64decode(data["viewer"]["scores"]))
+    known = [
+        float(read_predictions(small.scores[scorer, part]).scores[0, 0])
+        for part in ("test", "validation")
+        for scorer in SCORERS
+    ]
+    np.testing.assert_allclose(np.divide(packed, 255), known, atol=0.5 / 255 + 1e-6)
 
 
 def test_records_that_were_skipped_are_told_with_their_place_and_reason(small):

@@ -377,6 +377,28 @@ def test_what_can_only_be_clicked_is_not_printed(browser, path, medium):
     assert all(element.is_displayed() for element in page.all("#video, .strip, #class-table"))
 
 
+# A class without positives --------------------------------------------------------------------
+
+
+def test_a_class_without_positives_is_last_in_any_order_and_opens_to_the_reason(
+    browser, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    small = SmallReport(without_positives=[8])
+    page = browser.open(small.write())
+    assert page.errors() == []
+    for _ in range(2):  # the biggest change first, then the smallest
+        page.all("#class-table thead button")[-1].click()
+        *_, last = page.all("#class-table tr.class-row")
+        assert last.get_attribute("data-class") == "8"
+        cells = [cell.text for cell in last.find_elements("css selector", "td")]
+        assert cells[1:] == [""] * (len(cells) - 1)
+    last.click()
+    assert "no average precision" in page.one("tr.behind").text
+    for listed in ("gains", "losses"):
+        assert NAMES[8] not in [item.text.split("\n")[0] for item in page.all(f"#{listed} li")]
+
+
 # As many videos as a page shows at most --------------------------------------------------------
 
 

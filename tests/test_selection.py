@@ -100,6 +100,77 @@ def test_candidates_with_other_ratings_are_refused(tmp_path):
         difference(a, b, BOOTSTRAP)
 
 
+def rated_otherwise(path, names, classes, positive, ranks):
+    """Give a model other ratings than those of eight videos; returns its validation.json."""
+    count = len(names)
+    scores = (1 - np.array(ranks) / 100).astype(np.float32)
+    table = ratings_table.RatingScores(
+        np.array(names),
+        5 * np.arange(count),
+        np.array(classes),
+        np.array(positive, bool),
+        {"finetuned": scores},
+        {"finetuned": np.array(ranks)},
+    )
+    ratings_table.write(path.with_suffix(".ratings.csv"), table)
+    return path
+
+
+def test_a_class_without_positives_changes_no_standard_error(tmp_path):
+    """Reference: the same candidates without the ratings of that class."""
+    ranks = {"a": [0, 1, 2, 3, 4, 5, 6, 7], "b": [3, 0, 2, 1, 4, 5, 7, 6]}
+    positive = [n % 2 == 0 for n in range(8)]
+    names = [f"v{n}" for n in range(8)]
+    errors = []
+    for classes in ([3], [3, 8]):
+        paths = [
+            rated_otherwise(
+                model(tmp_path, name, validation_map),
+                names * len(classes),
+                np.repeat(classes, 8),
+                positive + [False] * 8 * (len(classes) - 1),
+                ranks[name] * len(classes),
+            )
+            for name, validation_map in (("a", 0.8), ("b", 0.7))
+        ]
+        _, b = select(tmp_path, paths)["among"]
+        errors.append(b["difference_error"])
+    assert errors[0] == errors[1] > 0
+
+
+def test_one_video_with_any_id_is_enough_to_select_by(tmp_path):
+    """Each draw is that video again, so that nothing is uncertain and only equality is a tie."""
+    rated = (["e\u0301,\r🎬"] * 2, [3, 3], [True, False])
+    paths = [
+        rated_otherwise(model(tmp_path, "worse", 0.5), *rated, [1, 0]),
+        rated_otherwise(model(tmp_path, "best", 1.0), *rated, [0, 1]),
+        rated_otherwise(model(tmp_path, "equal", 1.0), *rated, [0, 1]),
+    ]
+    report = select(tmp_path, paths)
+    told = [(row["difference"], row["difference_error"], row["tie"]) for row in report["among"]]
+    assert told == [(-0.5, 0.0, False), (0.0, 0.0, False), (0.0, 0.0, True)]
+    table = ratings_table.read(tmp_path / "selected.ratings.csv")
+    assert table.video_ids.tolist() == rated[0]
+    assert table.ranks["selected"].tolist() == [0, 1]
+
+
+def test_where_no_two_draws_have_positives_a_difference_has_no_error(tmp_path):
+    """Seed 0 draws v1 twice, of two videos of which v0 alone is positive."""
+    assert np.random.default_rng(0).integers(2, size=(2, 2)).tolist() == [[1, 1], [1, 0]]
+    rated = (["v0", "v1"], [3, 3], [True, False])
+    paths = [
+        rated_otherwise(model(tmp_path, name, validation_map, sd=None), *rated, [0, 1])
+        for name, validation_map in (("a", 0.7), ("b", 0.8))
+    ]
+    draws = Bootstrap(replicates=2, seed=0)
+    selection.select(paths, ["finetuned"], (), (), draws, tmp_path / "selected.json", {})
+    a, b = json.loads((tmp_path / "selected.json").read_text())["among"]
+    assert a["difference"] == pytest.approx(-0.1)
+    assert (a["difference_error"], b["difference_error"]) == (None, None)
+    assert not a["tie"]
+    assert b["validation_map_sd"] is None
+
+
 def test_f_alone_teaches_where_no_mean_may(tmp_path):
     select(tmp_path, [model(tmp_path, "a", 0.7)])
     teacher = ensemble.read(tmp_path / "selected.json")

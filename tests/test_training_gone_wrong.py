@@ -13,19 +13,23 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from segment_em import labels
+from segment_em.checkpoint import Specification, save_weights
 from segment_em.index import write_index
 from segment_em.indexing import build_index
+from segment_em.label_sets import label_set
 from segment_em.training_state import DIGEST_BYTES
 
 ROOT = Path(__file__).parent.parent
-VIDEOS, FRAMES, WIDTH = 12, 25, 4
-BAD = "video2"  # not in the first batch
+VIDEOS, FRAMES, WIDTH, CLASS_IDS, SEGMENTS = 12, 25, 4, [3, 8], 5
+BAD = 2  # not in the first batch; a video in which no class occurs
+FEATURE = 1  # the weights of both classes for it are below 0 at the start
 SETTINGS = {
     "architecture": "logistic",
     "options": {"fusion": "early", "context": 0},
     "features": [["clip", WIDTH]],
     "max_frames": FRAMES,
-    "segment_frames": 5,
+    "segment_frames": FRAMES // SEGMENTS,
     "learning_rate": 0.01,
     "batch": 10,  # two videos
     "epochs": 4,
@@ -34,24 +38,67 @@ SETTINGS = {
     "clip_norm": 1.0,
     "precision": "float32",
     "seed": 3,
-    "video_loss": "mean",
 }
 
 
 def features_file(path):
-    """Twelve videos of noise with a label each."""
+    """Twelve videos of noise: a label each but the bad one, a rating of each segment and class."""
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(VIDEOS, FRAMES, WIDTH)).astype(np.float32)
+    starts = np.repeat(np.arange(0, FRAMES, FRAMES // SEGMENTS), len(CLASS_IDS))
+    scores = rng.integers(0, 2, (VIDEOS, len(starts)))
+    scores[BAD] = 0
     with h5py.File(path, "w") as file:
         file["video_ids"] = [f"video{number}" for number in range(VIDEOS)]
         file["features/clip/frames"] = frames.reshape(-1, WIDTH)
         file["features/clip/indptr"] = np.arange(VIDEOS + 1) * FRAMES
-        file["labels/indptr"] = np.arange(VIDEOS + 1)
-        file["labels/indices"] = rng.choice([3, 8], VIDEOS)
+        file["labels/indptr"] = np.cumsum([0, *(n != BAD for n in range(VIDEOS))])
+        file["labels/indices"] = rng.choice(CLASS_IDS, VIDEOS - 1)
+        file["ratings/indptr"] = np.arange(VIDEOS + 1) * len(starts)
+        file["ratings/start_second"] = np.tile(starts, VIDEOS)
+        file["ratings/class_id"] = np.tile(CLASS_IDS, VIDEOS * SEGMENTS)
+        file["ratings/score"] = scores.ravel()
 
 
-def pretrain(folder, spoil=lambda frames: None, **changes):
-    """The job, each step of which writes a state; returns how it ended.
+def for_pretraining(folder):
+    (folder / "classes.csv").write_text("Index\n3\n8\n")
+    return {"video_loss": "mean"}, {"--classes": folder / "classes.csv"}
+
+
+def for_m_step(folder):
+    """Scores of a teacher that are noise, but for the bad video's."""
+    rng = np.random.default_rng(1)
+    scores = rng.random((VIDEOS * SEGMENTS, len(CLASS_IDS)), np.float32)
+    scores[BAD * SEGMENTS : (BAD + 1) * SEGMENTS] = 0
+    carried = np.ones(scores.shape, bool)
+    sparse = labels.sparse_scores(scores, carried, 0.0, 0, np.zeros_like(scores))
+    ids, indptr = [f"video{number}" for number in range(VIDEOS)], np.arange(VIDEOS + 1) * SEGMENTS
+    labels.write_pseudo_labels(folder / "labels.h5", sparse, ids, indptr, np.array(CLASS_IDS), {})
+    table = label_set([folder / "labels.h5"], "video_prior", "fixed", {"delta": 0.5}, None)
+    table.to_csv(folder / "labels.csv", index=False)
+    config = {"estimation": "video_prior", "labels": "hard", "agreement": False}
+    return config, {"--pseudo-labels": folder / "labels.h5", "--label-set": folder / "labels.csv"}
+
+
+def for_fine_tuning(folder):
+    torch.manual_seed(SETTINGS["seed"])
+    keys = ("architecture", "options", "features", "segment_frames")
+    architecture, options, features, segment_frames = (SETTINGS[key] for key in keys)
+    fresh = Specification(architecture, options, features, CLASS_IDS, segment_frames)
+    save_weights(folder / "pretrained.safetensors", fresh.build(), fresh, {}, "cpu")
+    config = {"validation_fraction": 0.0, "unrated_negatives": 0.0}
+    return config, {"--weights": folder / "pretrained.safetensors"}
+
+
+STAGES = {
+    "pretrain": for_pretraining,
+    "maximise": for_m_step,
+    "finetune": for_fine_tuning,
+}
+
+
+def train(stage, folder, spoil=lambda frames: None, **changes):
+    """The job of a stage, each step of which writes a state; returns how it ended.
 
     spoil: changes the frames [V, T, F] in place, behind the index, which refuses such values.
     """
@@ -62,23 +109,22 @@ def pretrain(folder, spoil=lambda frames: None, **changes):
         frames = file["features/clip/frames"][:].reshape(VIDEOS, FRAMES, WIDTH)
         spoil(frames)
         file["features/clip/frames"][:] = frames.reshape(-1, WIDTH)
-    (folder / "classes.csv").write_text("Index\n3\n8\n")
+    config, files = STAGES[stage](folder)
     arguments = {
-        "--config": json.dumps(SETTINGS | changes),
+        "--config": json.dumps(SETTINGS | config | changes),
         "--gpus": "0",
         "--state-minutes": "1e-9",
         "--index": str(folder / "index.h5"),
-        "--classes": str(folder / "classes.csv"),
         "--out": str(folder / "weights.safetensors"),
-    }
+    } | {option: str(file) for option, file in files.items()}
     words = [word for pair in arguments.items() for word in pair]
-    script = ROOT / "workflow_scripts/pretrain.py"
+    script = ROOT / f"workflow_scripts/{stage}.py"
     return subprocess.run([sys.executable, script, *words], capture_output=True, text=True)
 
 
 def spoil_with(value):
     def spoil(frames):
-        frames[int(BAD.removeprefix("video")), 3, 1] = value
+        frames[BAD, :, FEATURE] = value
 
     return spoil
 
@@ -89,10 +135,12 @@ def still(frames):
 
 CASES = {
     "a loss that is NaN": ({"spoil": spoil_with(math.nan)}, "loss nan, gradient norm nan", BAD),
-    # An infinite score is the probability 0 or 1, and the loss of the video's mean is a number.
+    # Both classes surely occur, by their scores, where neither does.
+    "an infinite loss": ({"spoil": spoil_with(-math.inf)}, r"loss inf, gradient norm \S+", BAD),
+    # The loss is about as large as the feature; the square in the norm is no number any more.
     "a gradient that is not finite": (
-        {"spoil": spoil_with(math.inf)},
-        r"loss \d\S+, gradient norm nan",
+        {"spoil": spoil_with(-6e37)},
+        r"loss \d\S+, gradient norm inf",
         BAD,
     ),
     "a run that diverges": (
@@ -104,18 +152,19 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("name", CASES)
 def test_training_that_goes_wrong_stops_with_its_place_and_keeps_the_last_good_state(
-    name, tmp_path
+    name, stage, tmp_path
 ):
     changes, problem, video = CASES[name]
-    done = pretrain(tmp_path, **changes)
+    done = train(stage, tmp_path, **changes)
     assert done.returncode == 1
     *_, said = done.stderr.splitlines()
     rate = re.escape(format((SETTINGS | changes)["learning_rate"], "g"))
     place = re.fullmatch(
         rf"error: training: {problem}.* in step (?P<step>\d+) of epoch (?P<epoch>\d+) at learning "
-        rf"rate {rate}, batch of videos .*{video}.*; .+; the last good state is (?P<state>.+)",
+        rf"rate {rate}, batch of videos .*video{video}.*; .+; the last good state is (?P<state>.+)",
         said,
     )
     assert place, said
@@ -130,14 +179,15 @@ def test_training_that_goes_wrong_stops_with_its_place_and_keeps_the_last_good_s
 
 
 def test_an_update_beyond_all_numbers_is_not_kept_as_a_state(tmp_path):
-    done = pretrain(tmp_path, learning_rate=1e38)
+    done = train("pretrain", tmp_path, learning_rate=1e38)
     assert done.returncode == 1
     assert re.search(r"training: model\.\S+ is not finite after the update in step 1 ", done.stderr)
     assert "stopped before the first state was written" in done.stderr
     assert not list(tmp_path.rglob("*.state"))
 
 
-def test_the_same_job_on_sound_videos_ends_well(tmp_path):
-    done = pretrain(tmp_path)
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_same_job_on_sound_videos_ends_well(stage, tmp_path):
+    done = train(stage, tmp_path)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.glob(".*"))

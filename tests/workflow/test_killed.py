@@ -1,17 +1,20 @@
 """Killed anywhere, a run that is started again ends as one that nobody disturbed.
 
-The run is the demo. One run of it meets thirty disturbances, spread over its jobs, and is given the
-same command again after each.
+The run is the demo. One run of it meets thirty disturbances, at moments drawn from its whole time
+but the end, and is given the same command again after each.
 """
 
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from bisect import bisect
 from pathlib import Path
+from typing import NamedTuple
 
 import left_behind
 import pytest
@@ -27,13 +30,22 @@ TIMED = {"timeline.csv", "devices.csv"}  # when jobs ran
 SECONDS_TO_END = 60
 
 
+class Undisturbed(NamedTuple):
+    """results: {name: bytes}, see results_of. seconds: after how many each was there, ascending."""
+
+    results: dict[str, bytes]
+    seconds: list[float]
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """{name: bytes} of all results of a run that nobody disturbed, logs and timings left out."""
-    folder = tmp_path_factory.mktemp("undisturbed")
+    """A run that nobody disturbed."""
+    folder, started = tmp_path_factory.mktemp("undisturbed"), time.time()
     run = snakemake(folder, configs=CONFIGURATION)
     assert run.returncode == 0, run.stdout[-4000:]
-    return results_of(folder)
+    results = results_of(folder)
+    seconds = sorted((folder / name).stat().st_mtime - started for name in results)
+    return Undisturbed(results, seconds)
 
 
 def results_of(folder):
@@ -81,20 +93,32 @@ class Run:
             assert time.monotonic() < deadline, f"still there after {number.name}: {left}"
             time.sleep(0.05)
 
+    def works(self):
+        """Whether a job has begun, seconds after Snakemake: it is told with the time of day."""
+        return re.search(r"^\d\d:\d\d:\d\d ", self.said(), re.MULTILINE) is not None
+
     def said(self):
         return self.output.read_text()
 
 
-def moments():
-    """(signal, the share of results to wait for, seconds after that): random moments of a run."""
+def moments(seconds):
+    """(signal, how many results to wait for, seconds after that): random moments, in order.
+
+    seconds: when each of the results was there in the run that nobody disturbed.
+    """
     draw = random.Random(SEED)
     signals = [number for number, times in DISTURBANCES.items() for _ in range(times)]
     draw.shuffle(signals)
-    # Not the last of them, which may be there before the seconds are over.
-    shares = sorted(draw.uniform(0, 0.8) for _ in signals)
-    return [
-        (number, share, draw.uniform(0, 10)) for number, share in zip(signals, shares, strict=True)
-    ]
+    # Not its end, since a run that is over cannot be disturbed.
+    times = sorted(draw.uniform(0, 0.9 * seconds[-1]) for _ in signals)
+    found, before = [], 0.0
+    for number, moment in zip(signals, times, strict=True):
+        there = bisect(seconds, moment)
+        # The states hold what was trained up to the disturbance before.
+        since = max(before, seconds[there - 1] if there else 0.0)
+        found.append((number, there, moment - since))
+        before = moment
+    return found
 
 
 def unlock(folder):
@@ -104,9 +128,9 @@ def unlock(folder):
         assert done.returncode == 0, done.stdout
 
 
-def wait_for(share, run, folder, expected):
-    """Until that share of the expected results is there."""
-    while sum((folder / name).exists() for name in expected) < share * len(expected):
+def wait_for(count, run, folder, expected):
+    """Until so many of the expected results are there; if any, until a job is at work again."""
+    while sum((folder / name).exists() for name in expected) < count or (count and not run.works()):
         assert run.process.poll() is None, run.said()
         time.sleep(0.05)
 
@@ -128,21 +152,24 @@ def assert_whole(found, expected, where):
 
 
 def test_a_run_that_is_killed_thirty_times_ends_as_one_that_nobody_disturbed(undisturbed, tmp_path):
-    for n, (number, share, seconds) in enumerate(moments()):
-        where = f"seed {SEED}, {n}: {number.name} {seconds:.2f} s after {share:.0%} of the results"
+    in_training = 0
+    for n, (number, count, seconds) in enumerate(moments(undisturbed.seconds)):
+        where = f"seed {SEED}, {n}: {number.name} {seconds:.2f} s after {count} results"
         print(where, flush=True)
         unlock(tmp_path)
         run = Run(tmp_path)
-        wait_for(share, run, tmp_path, undisturbed)
+        wait_for(count, run, tmp_path, undisturbed.results)
         time.sleep(seconds)
         assert run.process.poll() is None, f"{where}: {run.said()}"
         run.disturb(number)
-        assert_whole(results_of(tmp_path), undisturbed, where)
+        assert_whole(results_of(tmp_path), undisturbed.results, where)
+        in_training += any(".state" in name for name in left_behind.hidden(tmp_path / "results"))
+    assert in_training >= 10, "the moments hardly met a job that trains"
     unlock(tmp_path)
     last = Run(tmp_path)
     assert last.process.wait() == 0, last.said()
     found = results_of(tmp_path)
-    assert found.keys() == undisturbed.keys()
-    assert_whole(found, undisturbed, "at the end")
+    assert found.keys() == undisturbed.results.keys()
+    assert_whole(found, undisturbed.results, "at the end")
     assert not left_behind.processes(last.mark)
     assert not left_behind.hidden(tmp_path / "results")

@@ -60,7 +60,7 @@ class Calibration:
         """float16 [n] in [0, 1]: calibrated scores. scores: float [n]; column: int [n], classes."""
         offset_C = np.array([self.offsets.get(int(name), self.offset) for name in class_ids])
         odds = self.slope * log_odds(scores) + offset_C[column]
-        return (1 / (1 + np.exp(-odds))).astype(np.float16)
+        return probability(odds).astype(np.float16)
 
 
 def log_odds(scores: np.ndarray) -> np.ndarray:
@@ -69,19 +69,27 @@ def log_odds(scores: np.ndarray) -> np.ndarray:
     return np.log(clipped) - np.log1p(-clipped)
 
 
+def probability(odds: np.ndarray) -> np.ndarray:
+    """float64 [n] in [0, 1] of log-odds."""
+    with np.errstate(over="ignore"):  # steep slopes: 1 / (1 + inf) is the 0 that it should be
+        return 1 / (1 + np.exp(-odds))
+
+
 def platt(odds_R: np.ndarray, positive_R: np.ndarray) -> tuple[float, float]:
     """Slope and offset by maximum likelihood, with Platt's targets.
 
     J. Platt: Probabilistic outputs for support vector machines, 1999: the targets are
     (P + 1) / (P + 2) and 1 / (N + 2) for P positive and N negative ratings, so that scores that
-    separate them have a finite slope. Newton's method. Where the slope would not be above 0 (the
-    teacher ranks the ratings no better than chance) it is 1, and a warning says so.
+    separate them have a finite slope. Newton's method. Where the slope would not be above 0, or the
+    scores are all equal (the teacher ranks the ratings no better than chance), it is 1, and a
+    warning says so.
     """
     positives, negatives = positive_R.sum(), (~positive_R).sum()
     target_R = np.where(positive_R, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     both = np.stack([odds_R, np.ones(len(odds_R))], axis=1)
     slope, offset = _newton(both, target_R, np.zeros(len(odds_R)), precision=0.0)
-    if slope > 0:
+    # Equal scores determine no slope; the one found may be so small that all others become equal.
+    if slope > 0 and np.ptp(odds_R) > 0:
         return float(slope), float(offset)
     log.warning("warning: calibration: the teacher's scores do not rise with the ratings")
     (offset,) = _newton(both[:, 1:], target_R, odds_R, precision=0.0)
@@ -150,7 +158,7 @@ def _newton(
 
     found = np.zeros(inputs.shape[1])
     for _ in range(STEPS):
-        p_R = 1 / (1 + np.exp(-(fixed_R + inputs @ found)))
+        p_R = probability(fixed_R + inputs @ found)
         gradient = inputs.T @ (p_R - target_R) + precision * found
         # A little on the diagonal: equal scores leave the slope undetermined.
         curvature = (inputs.T * (p_R * (1 - p_R))) @ inputs

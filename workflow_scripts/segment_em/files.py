@@ -60,6 +60,14 @@ def scratch(path: str | Path, size: int) -> Iterator[BinaryIO]:
         yield file
 
 
+def quoted(field: str) -> str:
+    """A field of a CSV file, quoted as RFC 4180 where it has to be."""
+    # Python's csv.writer leaves a lone carriage return bare before 3.13, which ends the row.
+    if any(character in field for character in ',"\r\n'):
+        return '"' + field.replace('"', '""') + '"'
+    return field
+
+
 def _remove_left_behind(path: Path) -> None:
     part = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
     for other in path.parent.iterdir():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segment_em.files import replacing
+from segment_em.files import quoted, replacing
 
 SLAB = 100_000  # intervals that are Python objects at once: ten times the size of the arrays
 
@@ -91,15 +91,8 @@ def write_localisations(path: str | Path, rows: Iterable[Localisation]) -> None:
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write("video_id,start,end,class,name,score\n")
         for row in rows:
-            video_id, name = _quoted(row.video_id), _quoted(row.name)
+            video_id, name = quoted(row.video_id), quoted(row.name)
             file.write(f"{video_id},{row.start},{row.end},{row.class_id},{name},{row.score:.6g}\n")
-
-
-def _quoted(field: str) -> str:
-    # Python's csv.writer leaves a lone carriage return bare before 3.13, which ends the row.
-    if any(character in field for character in ',"\r\n'):
-        return '"' + field.replace('"', '""') + '"'
-    return field
 
 
 def _ends_of_runs(above_CN: np.ndarray, opens_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

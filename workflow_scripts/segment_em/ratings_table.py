@@ -14,7 +14,7 @@ import numpy as np
 
 from segment_em import metrics
 from segment_em.errors import InputError
-from segment_em.files import replacing
+from segment_em.files import quoted, replacing
 
 KEYS = ["video_id", "start", "class", "positive"]
 SCORE, RANK = "_score", "_rank"
@@ -63,7 +63,7 @@ def beside(evaluation: str | Path) -> str:
 
 
 def write(path: str | Path, table: RatingScores) -> None:
-    """Write a CSV with KEYS and, for each scorer, <name>_score and <name>_rank.
+    """Write a CSV with KEYS and, for each scorer, <name>_score and <name>_rank, as RFC 4180.
 
     Scores are written with as many digits as float32 needs; equal tables give equal bytes.
     """
@@ -79,9 +79,9 @@ def write(path: str | Path, table: RatingScores) -> None:
         columns[name + SCORE] = np.where(np.isnan(score_R), "", text_R)
         columns[name + RANK] = table.ranks[name]
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        for row in (columns, *rows):
+            file.write(",".join(quoted(str(cell)) for cell in row) + "\n")
 
 
 def read(path: str | Path) -> RatingScores:

@@ -129,7 +129,8 @@ function inUnit(value) {
     const segments = report.steps.length ? chosen().segments[entry.id] || [] : [];
     const cell = element("td", { colspan: columns.length });
     if (!segments.length) {
-      cell.append(element("p", {}, "No rated segment of this class changed its place."));
+      const none = "No rated segment shows this class, so it has no average precision.";
+      cell.append(element("p", {}, entry.ap.includes(null) ? none : "Its average precision did not change."));
     } else {
       const direction = change < 0 ? "for the worse" : "for the better";
       cell.append(
