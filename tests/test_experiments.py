@@ -101,7 +101,7 @@ def test_each_initial_model_is_trained_with_a_video_loss_of_its_own_and_may_be_s
 
 
 VARIATIONS = {
-    # What a variation has to train again, of 24 weights; the rest is the default's.
+    # What a variation has to train again, of 26 weights; the rest is the default's.
     "threshold": ({"em": {"threshold": {"share": 0.5}}}, "em/iteration-[12]"),
     "fine-tuning": ({"training": {"finetune": {"epochs": 3}}}, "em/iteration-[12]|finetuned"),
     "pooling": (
