@@ -31,7 +31,7 @@ def expectations(table: pd.DataFrame) -> dict[str, tuple[float, float]]:
     found["ensemble above the controls' ensemble"] = (ensemble - controls, 0.0)
     for row in last.itertuples():
         control = score[("control", float("nan"), row.model, "video_labels", "finetuned")]
-        found[f"{row.model} above its control"] = (row.test_map - control, 0.0)
+        found[f"{row.model}@{row.estimation} above its control"] = (row.test_map - control, 0.0)
     return found
 
 

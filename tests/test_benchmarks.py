@@ -227,7 +227,7 @@ def test_seeds_are_averaged_row_by_row_and_held_against_what_is_expected(tmp_pat
         "yes  ensemble at least its best member: +0.020 (at least +0.000)",
         "yes  ensemble above logistic on video labels: +0.130 (at least +0.088)",
         "yes  ensemble above the controls' ensemble: +0.070 (at least +0.000)",
-        "yes  bigru above its control: +0.040 (at least +0.000)",
+        "yes  bigru@video_prior above its control: +0.040 (at least +0.000)",
     ]
     report(tables[:1])
     assert " NO  best of iteration 2 above iteration 1: -0.010" in capsys.readouterr().out
