@@ -11,7 +11,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 sys.path[:0] = [f"{workflow.basedir}/rules", f"{workflow.basedir}/workflow_scripts"]
-from configuration import SPLITS, ConfigError
+from configuration import ConfigError
+from entries import SPLITS
 from recall import recall_from_stamps
 from run_lines import one_line_a_job
 from segment_em.code_digest import code_digests

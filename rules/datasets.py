@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from configuration import SPLITS, as_argument, chunked, features_of, files_of
+from entries import SPLITS, as_argument, chunked, features_of, files_of
 
 from segment_em.provenance import canonical
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from configuration import files_of, initial_models, split_member
 from datasets import Dataset
+from entries import files_of, initial_models, split_member
 from job_settings import JobSettings
 
 STAGES = ("pretrained", "finetuned")

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from configuration import features_of, options_of, split_member, threshold_of
+from entries import features_of, options_of, split_member, threshold_of
 
 from segment_em.provenance import canonical
 

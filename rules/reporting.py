@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from configuration import split_member
+from entries import split_member
 from experiments import Experiment
 
 from segment_em.provenance import beside, canonical

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from configuration import SPLITS, ConfigError, checked
+from configuration import ConfigError, checked
 from datasets import Dataset
+from entries import SPLITS
 from experiments import Experiment
 from snakemake.utils import update_config
 

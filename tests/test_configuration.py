@@ -6,13 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from configuration import (
-    checked,
-    chunked,
-    features_of,
-    options_of,
-    threshold_of,
-)
+from configuration import checked
+from entries import chunked, features_of, options_of, threshold_of
 
 ROOT = Path(__file__).parent.parent
 

@@ -1,0 +1,69 @@
+"""What entries of the configuration mean: files, chunks, members, options."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from plugins import signature
+
+SPLITS = ("train", "segments", "test")
+
+
+def features_of(config: Mapping[str, Any]) -> list[list[Any]]:
+    """[modality, width] pairs in the order of the configuration; null removes an inherited one."""
+    return [[name, width] for name, width in config["data"]["features"].items() if width]
+
+
+def options_of(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model's entry hands to its architecture: all but the workflow's own keys."""
+    return {key: value for key, value in model.items() if key not in ("architecture", "training")}
+
+
+def threshold_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The threshold rule with the options that it takes, without those of other rules."""
+    threshold = config["em"]["threshold"]
+    wanted = signature(f"thresholds/{threshold['rule']}.py", "thresholds")
+    return {"rule": threshold["rule"]} | {key: threshold[key] for key in wanted}
+
+
+def initial_models(em: Mapping[str, Any]) -> list[str]:
+    """The models of iteration 0, of which the best estimates first."""
+    return [em["initial"]] if isinstance(em["initial"], str) else list(em["initial"])
+
+
+def split_member(member: str) -> tuple[str, str]:
+    """model@estimation -> (model, estimation)."""
+    model, _, estimation = member.partition("@")
+    return model, estimation
+
+
+def chunked(files: list[str], chunks: int) -> dict[str, list[str]]:
+    """{chunk: its files}: by a hash of the file's name, so that adding a file moves no other.
+
+    Chunks without files do not appear.
+    """
+    found: dict[str, list[str]] = {}
+    for file in sorted(files):
+        number = int.from_bytes(hashlib.sha256(Path(file).name.encode()).digest()[:8]) % chunks
+        found.setdefault(f"{number:03d}", []).append(file)
+    return dict(sorted(found.items()))
+
+
+def files_of(entry: str | list[str]) -> list[str]:
+    """The files that a glob, or a list of files and globs, names; sorted, each once."""
+    patterns = [entry] if isinstance(entry, str) else entry
+    found = {file for pattern in patterns for file in _matches(pattern)}
+    return sorted(map(as_argument, found))
+
+
+def as_argument(file: str) -> str:
+    """The path in a form that no job takes for an option."""
+    return os.path.abspath(file) if file.startswith("-") else file
+
+
+def _matches(pattern: str) -> list[str]:
+    """A file of just this name, or what the glob matches."""
+    return [pattern] if os.path.isfile(pattern) else glob(pattern, recursive=True)

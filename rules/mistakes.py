@@ -1,0 +1,239 @@
+"""What a configuration of the right types may still have wrong: one line a mistake."""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+from entries import (
+    SPLITS,
+    chunked,
+    features_of,
+    files_of,
+    initial_models,
+    options_of,
+    split_member,
+)
+from plugins import fits, parted, plugins_of, signature
+
+from segment_em.class_lists import read_class_list, read_vocabulary
+from segment_em.errors import InputError
+from segment_em.options import keeps
+from segment_em.simulation.settings import Settings
+
+CLASS_LISTS = {"segment_classes": read_class_list, "vocabulary": read_vocabulary}
+# The shell takes no longer command than 128 KiB, and an index job names all its files.
+FILES_A_CHUNK = 1000
+
+
+def mistakes_of(config: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each mistake, with key, value and what is allowed."""
+    yield from _model_mistakes(config)
+    yield from _em_mistakes(config)
+    yield from _data_mistakes(config)
+    yield from _new_video_mistakes(config)
+    yield from _training_mistakes(config)
+    yield from _compute_mistakes(config)
+
+
+def _model_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    for name in _used_models(config):
+        model = config["models"].get(name)
+        if model is None:
+            yield no_such(f"em names the model '{name}'", name, config["models"])
+            continue
+        where = f"models.{name}"
+        wanted = signature(f"models/{model['architecture']}.py", "Model.__init__")
+        if wanted is None:
+            available = plugins_of("models")
+            yield no_such(
+                f"{where}.architecture: '{model['architecture']}'", model["architecture"], available
+            )
+            continue
+        given = options_of(model)
+        for key in given.keys() - wanted.keys():
+            yield unknown_key(f"{where}.{key}", key, list(wanted))
+        for key in wanted.keys() - given.keys():
+            yield f"{where}: option '{key}' ({parted(wanted[key])[0]}) is missing"
+        yield from _option_mistakes(where, given, wanted)
+
+
+def _option_mistakes(
+    where: str, given: Mapping[str, Any], wanted: Mapping[str, str]
+) -> Iterator[str]:
+    """What is wrong with a model's options, by the annotations of its file."""
+    annotated = {key: parted(wanted[key]) for key in sorted(given.keys() & wanted.keys())}
+    unfit = [key for key, (kind, _) in annotated.items() if not fits(given[key], kind)]
+    for key in unfit:
+        yield f"{where}.{key}: {given[key]!r} is not {annotated[key][0]}"
+    if unfit or annotated.keys() != wanted.keys():
+        return  # a rule may name another option
+    for key, (_, rules) in annotated.items():
+        for rule in rules:
+            if not keeps(rule, given[key], given):
+                yield f"{where}.{key}: {given[key]!r} is not {rule}"
+
+
+def _used_models(config: Mapping[str, Any]) -> list[str]:
+    names = [split_member(m)[0] for members in config["em"]["iterations"] for m in members]
+    return list(dict.fromkeys([*initial_models(config["em"]), *names]))
+
+
+def _em_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    em = config["em"]
+    for number, members in enumerate(em["iterations"], 1):
+        for member in members:
+            estimation = split_member(member)[1]
+            if estimation not in plugins_of("estimators"):
+                yield no_such(
+                    f"em.iterations: iteration {number}: '{member}' (written model@estimation) "
+                    f"names the estimation '{estimation}'",
+                    estimation,
+                    plugins_of("estimators"),
+                )
+    rule = em["threshold"]["rule"]
+    wanted = signature(f"thresholds/{rule}.py", "thresholds")
+    if wanted is None:
+        yield no_such(f"em.threshold.rule: '{rule}'", rule, plugins_of("thresholds"))
+        return
+    for key in wanted.keys() - em["threshold"].keys():
+        yield f"em.threshold: rule {rule} needs the key '{key}'"
+    delta = em["threshold"].get("delta")
+    if "delta" in wanted and delta is not None and delta < em["keep"]["floor"]:
+        yield (
+            f"em.threshold.delta: {delta} is below em.keep.floor ({em['keep']['floor']}), under "
+            "which no scores are stored; lower the floor or raise delta"
+        )
+
+
+def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    data = config["data"]
+    if data["max_frames"] % data["segment_frames"]:
+        yield (
+            f"data.max_frames: {data['max_frames']} is not a multiple of data.segment_frames "
+            f"({data['segment_frames']})"
+        )
+    late = [n for n in config["ensemble"]["shifts"] if n >= data["segment_frames"]]
+    if late:
+        yield (
+            f"ensemble.shifts: {late[0]} is not below data.segment_frames "
+            f"({data['segment_frames']}); the grid repeats itself there"
+        )
+    if not features_of(config):
+        yield "data.features: no modality is left; give at least one its width"
+    given = [split for split in SPLITS if split in data]
+    if given:
+        yield from _file_mistakes(data, {split: files_of(data[split]) for split in given})
+    elif "simulation" not in data:
+        yield "data: neither train, segments and test nor simulation is given"
+    else:
+        yield from _chunk_mistakes(data["chunks"], data["simulation"]["files"])
+        if features_of(config):
+            yield from _simulation_mistakes(config)
+
+
+def _simulation_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    entries = {k: v for k, v in config["data"]["simulation"].items() if k != "files"}
+    try:
+        Settings(features=dict(features_of(config)), **entries)
+    except InputError as error:
+        yield str(error).removeprefix("config ")
+
+
+def _file_mistakes(data: Mapping[str, Any], files: Mapping[str, list[str]]) -> Iterator[str]:
+    wanted = (*SPLITS, "segment_classes")
+    for key in wanted:
+        if key not in data:
+            yield f"data.{key}: missing; without simulation {', '.join(wanted)} are all needed"
+        elif key in files and not files[key]:
+            yield f"data.{key}: no file matches {data[key]!r}"
+    for key, named in {**files, **{k: [data[k]] for k in CLASS_LISTS if k in data}}.items():
+        braced = [file for file in named if "{" in file or "}" in file]
+        if braced:
+            yield f"data.{key}: {braced[0]!r}: Snakemake takes braces for wildcards; rename it"
+    for one, other in combinations(files, 2):
+        shared = sorted(
+            {*map(os.path.realpath, files[one])} & {*map(os.path.realpath, files[other])}
+        )
+        if shared:
+            yield (
+                f"data.{other}: {shared[0]} is in data.{one} too ({len(shared)} such files); a "
+                "video may be in one split only"
+            )
+    yield from _class_mistakes(data)
+    yield from _chunk_mistakes(
+        data["chunks"], {split: len(found) for split, found in files.items()}
+    )
+    for split, found in files.items():
+        largest = max(map(len, chunked(found, data["chunks"]).values()), default=0)
+        if largest > FILES_A_CHUNK:
+            yield (
+                f"data.chunks: {data['chunks']} chunks give one {largest} files of {split}, more "
+                f"than {FILES_A_CHUNK}; raise it"
+            )
+
+
+def _chunk_mistakes(chunks: int, files: Mapping[str, int]) -> Iterator[str]:
+    # Against the files of all splits: who brings one file a split may keep the default of two.
+    if all(files.values()) and sum(files.values()) < chunks:
+        counts = ", ".join(f"{split} {count}" for split, count in files.items())
+        yield f"data.chunks: {chunks} is above the number of files ({counts})"
+
+
+def _class_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    """The two lists of classes, each as it must be, and the one within the other."""
+    found = {}
+    for key, read in CLASS_LISTS.items():
+        if key in data:
+            try:
+                found[key] = read(data[key])
+            except InputError as error:
+                yield f"data.{key}: {error}"
+    if len(found) == 2:
+        unknown = [
+            number for number in found["segment_classes"] if number not in found["vocabulary"]
+        ]
+        if unknown:
+            yield (
+                f"data.segment_classes: class {unknown[0]} of {data['segment_classes']} is not in "
+                f"data.vocabulary, {data['vocabulary']} ({len(unknown)} such classes); give lists "
+                "that belong together"
+            )
+
+
+def _training_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    for stage in ("pretrain", "m_step", "finetune"):
+        plan = config["training"][stage]
+        if plan["average_epochs"] > plan["epochs"]:
+            yield (
+                f"training.{stage}.average_epochs: {plan['average_epochs']} is above the "
+                f"{plan['epochs']} epochs there are"
+            )
+
+
+def _compute_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    compute = config["compute"]
+    if compute["compile"] and compute["gpu"] > 1:
+        yield (
+            f"compute.compile: works with one GPU a job, and compute.gpu is {compute['gpu']}; set "
+            "one of them back"
+        )
+
+
+def _new_video_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    records = config.get("localise", {}).get("records")
+    if records is not None and not files_of(records):
+        yield f"localise.records: no file matches {records!r}"
+
+
+def unknown_key(where: str, key: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    return f"{where}: unknown key{hint} (allowed: {', '.join(known)})"
+
+
+def no_such(where: str, name: str, known: Any) -> str:
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    return f"{where}, which does not exist{hint} (there are: {', '.join(known)})"
