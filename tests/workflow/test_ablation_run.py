@@ -10,7 +10,7 @@ from workflow_runs import TINY, snakemake
 
 pytestmark = pytest.mark.slow
 
-SHORT = {"iterations": [["logistic@video_prior"]]}
+SHORT = {"initial": "logistic", "iterations": [["logistic@video_prior"]]}
 VARIED = {"em": {"threshold": {"share": 0.6}}}
 
 
