@@ -175,6 +175,18 @@ def test_a_class_is_named_in_a_figure_as_it_is(small):
     assert "&lt;/script&gt;" in drawn
 
 
+def test_the_names_of_models_stay_within_the_figure(tmp_path):
+    names = [f"{number}_a_model_with_a_long_name" for number in range(4)]
+    row = {"kind": "member", "iteration": 0, "validation_map": 0.5, "test_map": 0.5}
+    table = pd.DataFrame([row | {"model": name} for name in names] + [row | {"kind": "F"}])
+    figures.map_by_iteration(table, tmp_path / "figure.svg")
+    drawn = (tmp_path / "figure.svg").read_text()
+    width = float(re.search(r'viewBox="0 0 ([\d.]+) ', drawn)[1])
+    places = [re.search(rf' x="([\d.]+)"[^>]*>{name}<', drawn)[1] for name in names]
+    # A letter of 8.5 points is some 4.5 wide.
+    assert max(float(x) + 4.5 * len(names[0]) for x in places) < width
+
+
 def test_precision_and_recall_are_those_of_the_counts(small):
     labels = report_tables.estimated_labels(report_tables.Results(small.results))
     totals = report_tables.label_totals(labels).set_index(["iteration", "estimation"])

@@ -74,9 +74,13 @@ def _name_axes(axes: Axes, x: str, y: str) -> None:
 
 
 def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """In as many columns, up to these, as leave room for the names, which are the user's own."""
     handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside lower left", ncols=columns)
+    for count in range(columns, 0, -1) if handles else ():
+        legend = figure.legend(handles, labels, loc="outside lower left", ncols=count)
+        if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _nothing(figure: Figure, why: str) -> None:
