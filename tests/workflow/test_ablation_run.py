@@ -59,6 +59,7 @@ def test_a_variation_adds_its_own_jobs_alone(finished):
     assert int(counts["estimate"]) == len(chunks)  # whatever the threshold
 
 
+@pytest.mark.reruns
 def test_what_is_shared_equals_a_run_of_its_own(finished, tmp_path):
     folder, _ = finished
     shutil.copytree(folder / "results/data", tmp_path / "results/data")

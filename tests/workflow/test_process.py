@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import demo
 import numpy as np
 import pandas as pd
 import pytest
@@ -210,6 +211,16 @@ def test_another_threshold_repeats_no_inference(tiny_run):
     assert "index" not in jobs.split("Reasons")[0]
     # Iteration 1's E-step stands; iteration 2's has a new teacher.
     assert "E-step 1: F predicts" not in plan
+
+
+def test_the_logs_of_a_run_tell_its_time_inside_training_and_scoring(tiny_run):
+    trained = [*tiny_run.rglob("pretrain.log"), *tiny_run.rglob("maximise.log")]
+    trained += tiny_run.rglob("finetune.log")
+    scored = [path for path in tiny_run.rglob("*.log") if path.stem in ("validation", "test")]
+    assert trained
+    assert scored
+    assert all("trained: " in path.read_text() for path in trained)
+    assert demo.seconds_inside(tiny_run) > 0
 
 
 @pytest.mark.reruns
