@@ -14,6 +14,7 @@ sys.path[:0] = [f"{workflow.basedir}/rules", f"{workflow.basedir}/workflow_scrip
 from configuration import ConfigError
 from entries import SPLITS
 from recall import recall_from_stamps
+from rescheduling import look_again_once
 from run_lines import one_line_a_job
 from segment_em.code_digest import code_digests
 from segment_em.provenance import (
@@ -27,6 +28,7 @@ from segment_em.provenance import (
 from variations import experiments_of
 
 recall_from_stamps()
+look_again_once()
 
 try:
     EXPERIMENTS = experiments_of(config)
