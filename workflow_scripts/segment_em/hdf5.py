@@ -1,5 +1,6 @@
 """Reading HDF5 files that someone else may have written: what is not as it must be is one line."""
 
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,15 @@ def mapped(path: str, file: h5py.File, key: str, dtype: type, shape: tuple[int, 
     offset = dataset.id.get_offset()
     require(offset is not None, f"{path}: dataset {key} is not contiguous: {DELETE}")
     return np.memmap(path, dtype, mode="r", offset=offset, shape=dataset.shape)
+
+
+def release(array: np.ndarray) -> None:
+    """Let go of what was read of a mapped array, which counts as the job's memory while resident.
+
+    It is read from the file again when it is touched. An array that is not mapped stays as it is.
+    """
+    if isinstance(array.base, mmap.mmap):
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def array(path: str, file: h5py.File, key: str, kinds: str, length: int, remedy: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segment_em import hdf5
 from segment_em.class_lists import read_vocabulary
 from segment_em.errors import InputError
 from segment_em.index import read_index
@@ -57,10 +58,12 @@ def submit(
     class_ids = chunks[0].class_ids
     top = TopSegments(len(class_ids), top_segments)
     for chunk in chunks:
-        top.add(chunk.scores, order.rows(chunk))
+        row_N = order.rows(chunk)
+        for rows, scores in chunk.slabs():
+            top.add(scores, row_N[rows])
     segment = np.arange(order.counts.sum()) - np.repeat(order.first[:-1], order.counts)
-    starts = (segment * chunks[0].segment_frames).tolist()
-    names = np.repeat(order.video_ids, order.counts).tolist()
+    starts = segment * chunks[0].segment_frames
+    names = np.repeat(order.video_ids, order.counts)
     write_submission(out, class_ids.tolist(), top, names, starts)
 
 
@@ -94,3 +97,4 @@ def _intervals(chunk: Predictions, threshold: float) -> Iterator[Intervals]:
         start, stop = chunk.video_indptr[[first, first + len(frames_V)]]
         found = merge(chunk.scores[start:stop], frames_V, chunk.segment_frames, threshold)
         yield found._replace(video=found.video + first)
+        hdf5.release(chunk.scores)

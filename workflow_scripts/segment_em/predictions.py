@@ -4,7 +4,7 @@ float32, since the metric lives off the order of scores and float16 would make t
 The layout is stated in docs/format.md.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,8 @@ SLAB_ROWS = 10_000  # segments whose scores are looked at at a time
 
 @dataclass(frozen=True)
 class Predictions:
-    """One chunk. scores: float32 [N, C] in [0, 1], mapped from disk, segments video by video.
+    """One chunk. scores: float32 [N, C] in [0, 1], mapped from disk, segments video by video; what
+    reads through them takes `slabs`.
 
     video_ids: [V]. video_indptr: int64 [V + 1], first segment of each video. frames: int64 [V],
     frames of each video (cut at max_frames). class_ids: int64 [C]. segment_frames: frames each.
@@ -34,6 +35,10 @@ class Predictions:
     frames: np.ndarray
     class_ids: np.ndarray
     segment_frames: int
+
+    def slabs(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """All scores, some segments after the others: their rows, and float32 [n, C]."""
+        return _slabs(self.scores)
 
 
 def write_predictions(
@@ -109,11 +114,18 @@ def read_all_predictions(paths: Iterable[str | Path]) -> list[Predictions]:
 
 
 def _check_scores(path: str | Path, scores_NC: np.ndarray) -> None:
-    for first in range(0, len(scores_NC), SLAB_ROWS):
-        slab = scores_NC[first : first + SLAB_ROWS]
+    for rows, slab in _slabs(scores_NC):
         low, high = float(slab.min(initial=0)), float(slab.max(initial=0))  # nan if any score is
         hdf5.require(
             low >= 0 and high <= 1,
-            f"{path}: scores from {low} to {high} in segments {first} to {first + len(slab) - 1}, "
+            f"{path}: scores from {low} to {high} in segments {rows.start} to {rows.stop - 1}, "
             f"expected 0 to 1: {hdf5.DELETE}",
         )
+
+
+def _slabs(scores_NC: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Each slab is let go of when the next is asked for, so that one at a time is resident."""
+    for first in range(0, len(scores_NC), SLAB_ROWS):
+        rows = slice(first, min(first + SLAB_ROWS, len(scores_NC)))
+        yield rows, scores_NC[rows]
+        hdf5.release(scores_NC)
