@@ -29,6 +29,10 @@ ELSEWHERE = {
         ".ci/run",
         "benchmarks/job_costs.py results/demo results/index results/data",
     ),
+    "python benchmarks/ceiling.py results/demo": (
+        "tests/workflow/test_ceiling.py",
+        "benchmarks/ceiling.py",
+    ),
     # With the settings that they need, tried here.
     "snakemake results/<experiment>/found.csv": ("docs/data.md", "-- results/demo/found.csv\n"),
     "snakemake compare": ("docs/reruns.md", "experiments='[demo, demo-faithful]' -- compare\n"),
