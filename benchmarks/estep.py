@@ -15,12 +15,11 @@ from measure import Row, compared, run, seconds, side_by_side
 from synthetic import MAX_FRAMES, SEGMENT_FRAMES, SHORTEST_OF_YT8M, frame_counts, write_indexed
 
 from segment_em.compute import prepare
-from segment_em.dataset import Clips, in_order, load
+from segment_em.dataset import Clips, Dequantise, in_order, load
 from segment_em.frames import FrameReader
 from segment_em.index import read_index
 from segment_em.provenance import Job
 from segment_em.scoring import Inference, estimate
-from segment_em.stages import dequantiser
 
 BATCH = 64
 SETTINGS = Inference(MAX_FRAMES, SEGMENT_FRAMES, "float32", BATCH)
@@ -75,7 +74,7 @@ def reading(index: Path) -> Callable[[], None]:
 
 def forward(teacher: torch.nn.Module, index: Path) -> Callable[[], None]:
     clips, order = batches(index)
-    dequantise = dequantiser(clips.reader.index)
+    dequantise = Dequantise.of(clips.reader.index)
     inputs = [(dequantise(batch), batch.mask) for batch in load(clips, order, 0, pin=False)]
 
     @torch.inference_mode()

@@ -7,11 +7,10 @@ import torch
 from small_records import FEATURES
 
 from segment_em.checkpoint import Specification, load_weights, save_weights
-from segment_em.dataset import Clips
+from segment_em.dataset import Clips, Dequantise
 from segment_em.frames import FrameReader
 from segment_em.provenance import Job
 from segment_em.scoring import Inference
-from segment_em.stages import dequantiser
 
 CLASS_IDS = np.array([3, 8, 20])
 SETTINGS = Inference(max_frames=25, segment_frames=5, precision="float32", videos=2)
@@ -40,7 +39,7 @@ def plain_scores(path, index):
     with torch.inference_mode():
         for row, name in enumerate(index.video_ids):
             batch = clips[np.array([row])]
-            scores = torch.sigmoid(model(dequantiser(index)(batch), batch.mask))[0].numpy()
+            scores = torch.sigmoid(model(Dequantise.of(index)(batch), batch.mask))[0].numpy()
             found[str(name)] = scores[: clips.segment_counts()[row]]
     return found
 

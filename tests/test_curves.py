@@ -16,10 +16,9 @@ from tensorboardX.proto.event_pb2 import Event
 
 from segment_em import training
 from segment_em.curves import FILE, POINTS, Curves
-from segment_em.dataset import Clips
+from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError, StoppedError
 from segment_em.frames import FrameReader
-from segment_em.stages import dequantiser
 from segment_em.targets import VideoLabels
 from segment_em.training_state import StateFile
 
@@ -57,7 +56,9 @@ def run(index, folder, minutes=math.inf, spoil=lambda step: 1.0, keep=None, even
 
     state = keep or StateFile(folder / "weights", "key", minutes)
     cpu, events = torch.device("cpu"), folder / events if events else None
-    means = training.train(model, clips, ROWS, noted, dequantiser(index), PLAN, cpu, state, events)
+    means = training.train(
+        model, clips, ROWS, noted, Dequantise.of(index), PLAN, cpu, state, events
+    )
     return losses, means
 
 

@@ -6,10 +6,9 @@ import torch
 from small_models import SMALL, small_model
 from torch import nn
 
-from segment_em.dataset import Clips
+from segment_em.dataset import Clips, Dequantise
 from segment_em.frames import FrameReader
 from segment_em.inference import member_scores, shifted_scores
-from segment_em.stages import dequantiser
 
 
 class FrameMean(nn.Module):
@@ -67,7 +66,7 @@ def test_scores_do_not_depend_on_how_many_videos_are_scored_at_a_time(
     found = []
     for videos in (1, 7, len(small_index)):
         scored = member_scores(
-            *([model], (0, 3), clips, np.arange(len(small_index)), dequantiser(small_index)),
+            *([model], (0, 3), clips, np.arange(len(small_index)), Dequantise.of(small_index)),
             *(videos, 0, "float32", torch.device("cpu")),
         )
         found.append(np.concatenate([scores for _, (scores,) in scored]))

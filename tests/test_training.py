@@ -11,11 +11,10 @@ from torch import nn
 from torch.nn import functional
 
 from segment_em import training
-from segment_em.dataset import Clips
+from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.models import narrow, widen
-from segment_em.stages import dequantiser
 from segment_em.targets import Ratings, VideoLabels
 from segment_em.training_state import StateFile
 
@@ -34,7 +33,7 @@ def run(index, state, plan=PLAN, model=None, rows=(0, 1, 3, 4)):
     objective = training.video_objective(5, 3, "mean")
     cpu = torch.device("cpu")
     losses = training.train(
-        model, clips, np.array(rows), objective, dequantiser(index), plan, cpu, state
+        model, clips, np.array(rows), objective, Dequantise.of(index), plan, cpu, state
     )
     return model, losses
 
@@ -95,7 +94,7 @@ def test_an_infinite_loss_of_segments_stops_with_step_rate_and_videos(
             clips,
             ratings.rated_videos(),
             objective,
-            dequantiser(small_index),
+            Dequantise.of(small_index),
             PLAN,
             torch.device("cpu"),
             state,
@@ -281,7 +280,7 @@ def test_attention_learns_beside_the_scores_and_leaves_their_classifier_alone(sm
     clips = Clips(FrameReader(small_index, 25), 5, VideoLabels(small_index, CLASS_IDS), False)
     objective = training.video_objective(5, 3, "attention")
     rows, cpu = np.array([0, 1, 3, 4]), torch.device("cpu")
-    training.train(model, clips, rows, objective, dequantiser(small_index), PLAN, cpu, state)
+    training.train(model, clips, rows, objective, Dequantise.of(small_index), PLAN, cpu, state)
     assert model.classifier.weight[3:].any()
     wide = model.classifier.weight.detach().clone()
     narrow(model, 3)

@@ -19,11 +19,10 @@ from small_models import SMALL, small_model
 from small_records import FEATURES
 
 from segment_em import training
-from segment_em.dataset import Clips
+from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import StoppedError
 from segment_em.frames import FrameReader
 from segment_em.index import write_index
-from segment_em.stages import dequantiser
 from segment_em.targets import VideoLabels
 from segment_em.training_state import StateFile
 
@@ -69,7 +68,7 @@ def run(index, state, architecture, plan=PLAN, interrupt=None, at=None):
         return objective(logits_BSC, batch)
 
     cpu = torch.device("cpu")
-    losses = training.train(model, clips, ROWS, counted, dequantiser(index), plan, cpu, state)
+    losses = training.train(model, clips, ROWS, counted, Dequantise.of(index), plan, cpu, state)
     return model.state_dict(), losses, steps
 
 

@@ -19,11 +19,10 @@ from small_models import SMALL, small_model
 
 from segment_em import processes, training
 from segment_em.compute import prepare
-from segment_em.dataset import Clips
+from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import StoppedError
 from segment_em.frames import FrameReader
 from segment_em.index import read_index
-from segment_em.stages import dequantiser
 from segment_em.targets import Ratings, VideoLabels
 from segment_em.training_state import StateFile
 
@@ -52,7 +51,7 @@ def train(index, model, objective, source, state, stop_at=None):
         return objective(logits_BSC, batch)
 
     cpu = torch.device("cpu")
-    losses = training.train(model, clips, ROWS, watched, dequantiser(index), PLAN, cpu, state)
+    losses = training.train(model, clips, ROWS, watched, Dequantise.of(index), PLAN, cpu, state)
     return losses, seen
 
 

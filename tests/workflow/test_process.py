@@ -15,11 +15,10 @@ from workflow_runs import snakemake
 
 from segment_em.checkpoint import load_weights
 from segment_em.class_lists import read_class_list
-from segment_em.dataset import Clips
+from segment_em.dataset import Clips, Dequantise
 from segment_em.frames import FrameReader
 from segment_em.index import read_index
 from segment_em.predictions import read_predictions
-from segment_em.stages import dequantiser
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +129,7 @@ def test_predictions_are_the_weighted_mean_of_the_members(tiny_run, results):
     with torch.inference_mode():
         for row in range(min(5, len(index))):
             batch = clips[np.array([row])]
-            features = dequantiser(index)(batch)
+            features = Dequantise.of(index)(batch)
             scores = [torch.sigmoid(model(features, batch.mask))[0].numpy() for model in models]
             first, stop = predictions.video_indptr[row : row + 2]
             expected = np.average(scores, axis=0, weights=weights)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from segment_em.frames import FrameReader
+from segment_em.index import Index
 from segment_em.targets import Entries
 
 ALIKE = 16  # batches whose videos are dealt by length
@@ -110,6 +111,11 @@ class Dequantise:
     def __init__(self, ranges: Mapping[str, tuple[float, float]]) -> None:
         """ranges: {modality: (scale, bias)}; value = stored * scale + bias, see index.Modality."""
         self.ranges = dict(ranges)
+
+    @classmethod
+    def of(cls, index: Index) -> "Dequantise":
+        """By the value ranges of the index's modalities."""
+        return cls({name: (part.scale, part.bias) for name, part in index.modalities.items()})
 
     def __call__(self, batch: Batch) -> dict[str, torch.Tensor]:
         """{modality: float32 [B, T, F]}; padding is 0.0 after dequantising, as in the starter."""

@@ -10,13 +10,12 @@ from torch import nn
 from segment_em import ensemble, labels, predictions
 from segment_em.checkpoint import load_weights
 from segment_em.compute import prepare
-from segment_em.dataset import Clips
+from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.index import Index, columns_of, read_index
 from segment_em.inference import member_scores
 from segment_em.provenance import Job, described, write_how
-from segment_em.stages import dequantiser
 from segment_em.targets import spans
 
 
@@ -66,7 +65,7 @@ class Scorer:
             self.ensemble.shifts,
             self.clips,
             np.arange(len(self.index)),
-            dequantiser(self.index),
+            Dequantise.of(self.index),
             self.settings.videos,
             self.job.workers,
             self.settings.precision,

@@ -175,12 +175,6 @@ def finetune(
     _train(settings, model, specification, clips, rows, objective, out, job, device)
 
 
-def dequantiser(index: Index) -> Dequantise:
-    """The value ranges of the index's modalities, for the device."""
-    ranges = {name: (part.scale, part.bias) for name, part in index.modalities.items()}
-    return Dequantise(ranges)
-
-
 def _train_fresh(
     settings: Training,
     index: Index,
@@ -235,7 +229,7 @@ def _train(
     stamp = job.stamp()
     same = {"work": stamp, "compile": job.compile, **conditions(device, job.threads)}
     state = StateFile(out, provenance.digest(same), job.state_minutes)
-    plan, dequantise = settings.plan(model.frame_level, job), dequantiser(clips.reader.index)
+    plan, dequantise = settings.plan(model.frame_level, job), Dequantise.of(clips.reader.index)
     events = Path(out).parent / "events" / Path(out).stem
     losses = train(model, clips, rows, objective, dequantise, plan, device, state, events)
     narrow(model, len(specification.class_ids))
