@@ -51,7 +51,7 @@ wildcard_constraints:
     chunk=r"\d+",
     i=r"\d+",
     model=r"[^/@]+",
-    estimation=r"[a-z_]+",
+    estimation=r"\w+",
     stage="pretrained|finetuned",
     # A model's own folder, and the folder of a mean of models.
     run=r"em/iteration-\d+/(?!ensemble/)[^/]+|controls/(?!ensemble/)[^/]+",

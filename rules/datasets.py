@@ -63,4 +63,5 @@ class Dataset:
     def identity(self) -> str:
         """What experiments on this data have to agree in."""
         simulation = self.simulation_settings() if self.simulated else ""
-        return canonical([self.index_settings(), self.chunks, simulation])
+        lists = [self.class_list, self.vocabulary]
+        return canonical([self.index_settings(), self.chunks, lists, simulation])

@@ -185,9 +185,7 @@ rule select:  # line 10: F <- the best on the validation ratings
         validation=lambda wildcards: [
             of(wildcards).scores(run, "validation") for run in of(wildcards).runs(int(wildcards.i))
         ],
-        weights=lambda wildcards: [
-            of(wildcards).weights(run, "finetuned") for run in of(wildcards).runs(int(wildcards.i))
-        ],
+        weights=lambda wildcards: of(wildcards).candidates(wildcards.i),
         ratings=lambda wildcards: [
             of(wildcards).ratings(run, "validation")
             for run in of(wildcards).runs(int(wildcards.i))

@@ -132,10 +132,15 @@ class Experiment:
         def decides() -> tuple[str, list[str]]:
             runs = self.runs(int(i))
             inputs = [self.scores(run, "validation") for run in runs]
-            inputs += [self.weights(run, "finetuned") for run in runs]
+            inputs += self.candidates(i)
             return self.settings.selection(i), inputs + self.mean_teacher(i) + self.still_running(i)
 
         return self._file(f"em/iteration-{i}/selected.{ending}", decides)
+
+    def candidates(self, i: int | str) -> list[str]:
+        """The weights of an iteration among which F is chosen."""
+        stage = "finetuned" if int(i) else self.em["initial_stage"]
+        return [self.weights(run, stage) for run in self.runs(int(i))]
 
     def mean_teacher(self, i: int | str) -> list[str]:
         """ensemble.json of an iteration and what validation says of it, where it may teach."""

@@ -23,8 +23,9 @@ from segment_em.options import keeps
 from segment_em.simulation.settings import Settings
 
 CLASS_LISTS = {"segment_classes": read_class_list, "vocabulary": read_vocabulary}
-# The shell takes no longer command than 128 KiB, and an index job names all its files.
-FILES_A_CHUNK = 1000
+# Linux gives a command 2 MiB of arguments, the environment included, and an index job names all its
+# files, each with a pointer of 8 bytes.
+COMMAND_BYTES = 1_500_000
 
 
 def mistakes_of(config: Mapping[str, Any]) -> Iterator[str]:
@@ -149,9 +150,7 @@ def _file_mistakes(data: Mapping[str, Any], files: Mapping[str, list[str]]) -> I
         elif key in files and not files[key]:
             yield f"data.{key}: no file matches {data[key]!r}"
     for key, named in {**files, **{k: [data[k]] for k in CLASS_LISTS if k in data}}.items():
-        braced = [file for file in named if "{" in file or "}" in file]
-        if braced:
-            yield f"data.{key}: {braced[0]!r}: Snakemake takes braces for wildcards; rename it"
+        yield from _braces(f"data.{key}", named)
     for one, other in combinations(files, 2):
         shared = sorted(
             {*map(os.path.realpath, files[one])} & {*map(os.path.realpath, files[other])}
@@ -166,12 +165,13 @@ def _file_mistakes(data: Mapping[str, Any], files: Mapping[str, list[str]]) -> I
         data["chunks"], {split: len(found) for split, found in files.items()}
     )
     for split, found in files.items():
-        largest = max(map(len, chunked(found, data["chunks"]).values()), default=0)
-        if largest > FILES_A_CHUNK:
-            yield (
-                f"data.chunks: {data['chunks']} chunks give one {largest} files of {split}, more "
-                f"than {FILES_A_CHUNK}; raise it"
-            )
+        for files_of_chunk in chunked(found, data["chunks"]).values():
+            if sum(len(os.fsencode(file)) + 9 for file in files_of_chunk) > COMMAND_BYTES:
+                yield (
+                    f"data.chunks: {data['chunks']} chunks give one {len(files_of_chunk)} files of "
+                    f"{split}, more than a command can name; raise it"
+                )
+                break
 
 
 def _chunk_mistakes(chunks: int, files: Mapping[str, int]) -> Iterator[str]:
@@ -223,8 +223,18 @@ def _compute_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _new_video_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     records = config.get("localise", {}).get("records")
-    if records is not None and not files_of(records):
+    if records is None:
+        return
+    found = files_of(records)
+    if not found:
         yield f"localise.records: no file matches {records!r}"
+    yield from _braces("localise.records", found)
+
+
+def _braces(key: str, files: list[str]) -> Iterator[str]:
+    braced = [file for file in files if "{" in file or "}" in file]
+    if braced:
+        yield f"{key}: {braced[0]!r}: Snakemake takes braces for wildcards; rename it"
 
 
 def unknown_key(where: str, key: str, known: list[str]) -> str:

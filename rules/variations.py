@@ -33,6 +33,11 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
             where = f"{settings['experiment']}: " if variation else ""
             raise ConfigError(f"{where}{error}") from None
         experiment.variation = variation
+        if experiment.name in found:
+            raise ConfigError(
+                f"config: ablation: two experiments are named {experiment.name!r}, after data, "
+                "variation and seed with dots between; give one of them another name"
+            )
         found[experiment.name] = experiment
         # Here, since whose file is shared must not depend on which rule asks first; the configured
         # experiment comes last, so that an ablation does not lean on a run that nobody asked for.
@@ -77,7 +82,14 @@ def _overlay(given: str | Mapping[str, Any] | None, key: str) -> dict[str, Any]:
         return deepcopy(dict(given or {}))
     if not Path(given).is_file():
         raise ConfigError(f"config: {key}: no file {given!r}")
-    return yaml.safe_load(Path(given).read_text(encoding="utf-8"))
+    try:
+        settings = yaml.safe_load(Path(given).read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"config: {key}: {given} is not YAML: {said}") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"config: {key}: {given} holds no keys with values: {settings!r}")
+    return settings
 
 
 def _seed(settings: dict[str, Any], seed: int) -> None:

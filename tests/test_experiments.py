@@ -138,6 +138,56 @@ def test_experiments_under_one_name_of_data_must_agree_on_it(config):
         experiments_of(ablation(config, varied=other))
 
 
+def test_experiments_under_one_name_of_data_must_agree_on_its_classes(config, tmp_path):
+    data = {split: [f"{tmp_path}/{split}.h5"] for split in ("train", "segments", "test")}
+    for path, *_ in data.values():
+        Path(path).touch()
+    for name in ("all", "some"):
+        (tmp_path / f"{name}.csv").write_text("Index\n3\n")
+        data["segment_classes"] = f"{tmp_path}/{name}.csv"
+    config["data"] |= data | {"name": "own"}
+    other = {"data": {"segment_classes": f"{tmp_path}/all.csv"}}
+    with pytest.raises(ConfigError, match=r"x\.demo\.varied\.0: .*data.name: 'own'"):
+        experiments_of(ablation(config, varied=other))
+
+
+def test_two_experiments_of_one_name_are_refused(config):
+    changes = {"data": {"y.z": None, "y": None}, "variations": {"z.a": None, "a": None}}
+    config |= {"experiment": "x", "ablation": changes | {"seeds": [0]}}
+    with pytest.raises(ConfigError, match=r"two experiments are named 'x\.y\.z\.a\.0'"):
+        experiments_of(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data: {", "is not YAML: while parsing"),
+        ("- data", "holds no keys with values"),
+        (b"\xff\xfe\xfd", "is not YAML"),
+    ],
+)
+def test_an_overlay_that_is_none_is_told_by_its_path(config, tmp_path, text, expected):
+    path = tmp_path / "overlay.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError, match=rf"ablation\.data: {path} {expected}"):
+        experiments_of(ablation(config, data={"demo": str(path)}))
+
+
+def test_an_overlay_of_comments_alone_changes_nothing(config, tmp_path):
+    path = tmp_path / "overlay.yaml"
+    path.write_text("# nothing yet\n")
+    found = experiments_of(ablation(config, data={"demo": str(path)}))
+    assert found["x.demo.default.0"].config["em"] == config["em"]
+
+
+@pytest.mark.parametrize("stage", ["pretrained", "finetuned"])
+def test_the_first_model_is_chosen_among_weights_of_the_stage_that_is_asked_for(config, stage):
+    config["em"]["initial_stage"] = stage
+    (experiment,) = experiments_of(config).values()
+    assert {Path(path).stem for path in experiment.candidates(0)} == {stage}
+    assert {Path(path).stem for path in experiment.candidates(1)} == {"finetuned"}
+
+
 def test_a_mistake_in_a_variation_is_told_with_its_name(config):
     with pytest.raises(ConfigError, match=r"x\.demo\.wrong\.0: config: trainig: unknown key"):
         experiments_of(ablation(config, wrong={"trainig": {}}))

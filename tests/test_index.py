@@ -375,6 +375,9 @@ def remade(file, key, values, **options):
         (lambda f: f.pop("video_ids"), "dataset video_ids of strings is missing"),
         (lambda f: remade(f, "video_ids", [5]), "dataset video_ids of strings is missing"),
         (lambda f: remade(f, "video_ids", [b"\xff"]), "not UTF-8"),
+        (lambda f: remade(f, "video_ids", [["o0"]]), r"shape \(1, 1\), expected a list"),
+        (lambda f: remade(f, "video_ids", "o0"), r"shape \(\), expected a list"),
+        (lambda f: remade(f, "video_ids", h5py.Empty(h5py.string_dtype())), "shape None, expected"),
         (lambda f: remade(f, "video_ids", [""]), "'' is not 1 to 255 bytes"),
         (
             lambda f: f.create_dataset("labels/indptr", data=[0, 1]),

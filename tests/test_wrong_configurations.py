@@ -7,6 +7,7 @@ options that do not divide what fusion leaves of a model's width by the job that
 import copy
 from pathlib import Path
 
+import mistakes
 import pytest
 import yaml
 from configuration import ConfigError, checked
@@ -366,6 +367,10 @@ WRONG = {
         {"localise": {"records": ["nowhere/*.h5"]}},
         "localise.records: no file matches ['nowhere/*.h5']",
     ),
+    "braces in the name of new videos": (
+        {"localise": {"records": "test{*.tfrecord"}},
+        "localise.records: 'test{0}.tfrecord': Snakemake takes braces for wildcards; rename it",
+    ),
 }
 
 
@@ -385,6 +390,16 @@ def test_a_mistake_is_one_line_with_key_value_and_what_is_allowed(config, name):
     (line,) = str(error.value).splitlines()
     assert line.startswith("config: ")
     assert [part for part in parts if part not in line] == [], line
+
+
+def test_a_chunk_has_no_more_files_than_a_command_can_name(config, monkeypatch):
+    one_chunk = changed(config, OWN | {"data.chunks": 1})
+    # Two names of 15 bytes, each ended by a byte and with a pointer of 8.
+    monkeypatch.setattr(mistakes, "COMMAND_BYTES", 48)
+    checked(one_chunk)
+    monkeypatch.setattr(mistakes, "COMMAND_BYTES", 47)
+    with pytest.raises(ConfigError, match=r"data\.chunks: 1 chunks give one 2 files of train"):
+        checked(one_chunk)
 
 
 @pytest.mark.parametrize("changes", [OWN, OWN | {"data.vocabulary": "vocabulary.csv"}, {}])

@@ -82,6 +82,10 @@ def strings(path: str, file: h5py.File, key: str, remedy: str) -> list[str]:
     dataset = file.get(key)
     if not isinstance(dataset, h5py.Dataset) or h5py.check_string_dtype(dataset.dtype) is None:
         raise InputError(f"{path}: dataset {key} of strings is missing: {remedy}")
+    if dataset.shape is None or dataset.ndim != 1:  # None: a dataset without a value
+        raise InputError(
+            f"{path}: dataset {key} has shape {dataset.shape}, expected a list of strings: {remedy}"
+        )
     try:
         return dataset.asstr("utf-8")[...].tolist()
     except UnicodeDecodeError:
