@@ -129,6 +129,25 @@ def test_differences_are_paired_by_seed_and_averaged_over_data(compared):
     assert gain["all", "default"] == pytest.approx(0.11)
 
 
+def test_an_experiment_without_controls_is_compared_with_the_first_alone(compared):
+    runs, paths = compared
+    for run, path in zip(runs, paths, strict=True):
+        if run["variation"] == "other":
+            told = json.loads(path.read_text())
+            del told["measures"]["controls"]
+            path.write_text(json.dumps(told))
+    draws = ablation.Draws(runs, paths)
+    found = ablation.differences(draws).groupby("variation")["difference"].unique()
+    assert found["other"].tolist() == ["ensemble - default"]
+    assert found["default"].tolist() == ["ensemble - controls"]
+    turned = [run | {"variation": {"default": "z"}.get(run["variation"], "a")} for run in runs]
+    order = sorted(range(len(runs)), key=lambda n: turned[n]["variation"])
+    turned, paths = [turned[n] for n in order], [paths[n] for n in order]
+    promises = ablation.checks(ablation.Draws(turned, paths), ablation.runs_table(turned, paths))
+    assert "ensemble above its controls" not in set(promises["promise"])
+    assert "starved classes" in set(promises["promise"])
+
+
 def test_the_spread_over_seeds_is_that_of_drawing_them_again():
     draws_SB = np.repeat([[0.0], [1.0]], 4000, axis=1)
     drawn = ablation.over_seeds(draws_SB)

@@ -114,6 +114,11 @@ class Draws:
         """float64 [S]: test mAP of each seed."""
         return np.array([m[measure]["map"] for m in self.found[data, variation]])
 
+    def hold(self, variation: str, measure: str) -> bool:
+        """Whether all experiments of a variation have a measure."""
+        found = (run for data in self.data for run in self.found[data, variation])
+        return all(measure in measures for measures in found)
+
     def draws(self, data: str, variation: str, measure: str) -> np.ndarray:
         """float64 [S, B]."""
         return np.array([m[measure]["draws"] for m in self.found[data, variation]])
@@ -123,14 +128,16 @@ def differences(draws: Draws) -> pd.DataFrame:
     """Paired differences of test mAP, by data and on the mean of all data.
 
     Columns: data, variation, difference, mean, sd (over seeds; empty for all data), se (bootstrap
-    over videos and seeds). Each variation's ensemble is compared with its controls and with the
-    ensemble of the first variation.
+    over videos and seeds). Each variation's ensemble is compared with its controls, if it
+    has any, and with the ensemble of the first variation.
     """
     first, rows = draws.variations[0], []
     for variation in draws.variations:
-        pairs = {"ensemble - controls": ((variation, "ensemble"), (variation, "controls"))}
+        pairs = {}
+        if draws.hold(variation, "controls"):
+            pairs["ensemble - controls"] = (variation, "ensemble"), (variation, "controls")
         if variation != first:
-            pairs[f"ensemble - {first}"] = ((variation, "ensemble"), (first, "ensemble"))
+            pairs[f"ensemble - {first}"] = (variation, "ensemble"), (first, "ensemble")
         for name, pair in pairs.items():
             rows += _difference_rows(draws, variation, name, pair)
     return pd.DataFrame(rows)
@@ -174,8 +181,9 @@ def checks(draws: Draws, runs: pd.DataFrame) -> pd.DataFrame:
     own = runs[runs["variation"] == first]
     for data in draws.data:
         here = own[own["data"] == data]
-        gain = (here["ensemble"] - here["controls"]).mean()
-        rows.append((data, "ensemble above its controls", gain, 0.0, gain > 0))
+        if draws.hold(first, "controls"):
+            gain = (here["ensemble"] - here["controls"]).mean()
+            rows.append((data, "ensemble above its controls", gain, 0.0, gain > 0))
         gain = (here["ensemble"] - here["iteration 0"]).mean()
         rows.append((data, "ensemble not below iteration 0", gain, 0.0, gain >= 0))
         for before, after in _neighbours(here):
