@@ -130,6 +130,20 @@ def test_calibrated_scores_by_hand():
     assert found.dtype == np.float16
 
 
+def test_each_class_has_its_own_offset_or_that_of_the_model():
+    random = np.random.default_rng(0)
+    class_ids = np.sort(random.choice(500, 60, replace=False))
+    # Of classes that are localised, and of one below, within and above them that are not.
+    others = np.setdiff1d(np.arange(-1, 502), class_ids)[[0, 250, -1]]
+    own = [*random.choice(class_ids, 20, replace=False).tolist(), *others.tolist()]
+    made = calibration.Calibration(1.5, -0.25, {name: random.normal() for name in own})
+    column, scores = random.integers(0, 60, 400), random.random(400).astype(np.float16)
+    found = made.apply(scores, column, class_ids)
+    for score, name, calibrated in zip(scores, class_ids[column], found, strict=True):
+        odds = 1.5 * calibration.log_odds(score) + made.offsets.get(int(name), -0.25)
+        assert calibrated == np.float16(1 / (1 + np.exp(-odds)))
+
+
 def test_every_order_of_float16_scores_stays():
     scores = np.arange(0, 15361, dtype=np.uint16).view(np.float16)  # 0 to 1
     made = calibration.Calibration(0.7, -0.3, {})

@@ -83,6 +83,19 @@ def new_state(folder, key="key", minutes=math.inf):
     return StateFile(folder / "weights.safetensors", key, minutes)
 
 
+@pytest.mark.parametrize(("rank", "writes"), [(0, True), (1, False)])
+def test_the_process_that_writes_says_when_it_is_time(
+    small_index, tmp_path, monkeypatch, rank, writes
+):
+    monkeypatch.setattr(training.processes, "rank", lambda: rank)
+    asked, highest = [], training.processes.highest
+    monkeypatch.setattr(
+        training.processes, "highest", lambda *values: asked.append(values) or highest(*values)
+    )
+    run(small_index, new_state(tmp_path, minutes=0), "logistic")
+    assert {bool(due) for _, due in (values for values in asked if len(values) == 2)} == {writes}
+
+
 # The first step, within an epoch, the last of an epoch, the first of the next, the last of all
 @pytest.mark.parametrize("at", [1, 3, STEPS_AN_EPOCH, STEPS_AN_EPOCH + 1, EPOCHS * STEPS_AN_EPOCH])
 @pytest.mark.parametrize("architecture", SMALL)

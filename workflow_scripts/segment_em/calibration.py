@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,9 +59,24 @@ class Calibration:
 
     def apply(self, scores: np.ndarray, column: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
         """float16 [n] in [0, 1]: calibrated scores. scores: float [n]; column: int [n], classes."""
-        offset_C = np.array([self.offsets.get(int(name), self.offset) for name in class_ids])
-        odds = self.slope * log_odds(scores) + offset_C[column]
+        odds = self.slope * log_odds(scores) + self._offset_of(class_ids)[column]
         return probability(odds).astype(np.float16)
+
+    def _offset_of(self, class_ids: np.ndarray) -> np.ndarray:
+        """float64 [C]. Called for each video of each epoch, so without a loop over classes."""
+        own_ids, own_offsets = self._own
+        offset_C = np.full(len(class_ids), self.offset, np.float64)
+        if len(own_ids):
+            place_C = np.searchsorted(own_ids, class_ids).clip(max=len(own_ids) - 1)
+            has_own_C = own_ids[place_C] == class_ids
+            offset_C[has_own_C] = own_offsets[place_C[has_own_C]]
+        return offset_C
+
+    @cached_property
+    def _own(self) -> tuple[np.ndarray, np.ndarray]:
+        """The classes that have an offset of their own, ascending, and these."""
+        ids = np.array(sorted(self.offsets), np.int64)
+        return ids, np.array([self.offsets[int(name)] for name in ids], np.float64)
 
 
 def log_odds(scores: np.ndarray) -> np.ndarray:

@@ -57,6 +57,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """Mixed precision: bfloat16 where asked for, or with `auto` on a GPU that has it."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r}: one of {PRECISIONS}")
-    gpu_has_it = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    # Emulated, as on GPUs before 2020, it is slower than float32.
+    gpu_has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     wanted = precision == "bfloat16" or (precision == "auto" and gpu_has_it)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)

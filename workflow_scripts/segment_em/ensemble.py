@@ -86,6 +86,8 @@ class Ensemble:
 
     def spread(self, members: Sequence[np.ndarray]) -> np.ndarray:
         """float32 [N, C] in [0, 0.5]: the members' weighted standard deviation; 0 of one."""
+        if len(members) == 1:
+            return np.zeros(members[0].shape, np.float32)
         weights = [weight for _, weight in self.members]
         mean_NC = _weighted_mean(members, weights)
         squares = [np.square(scores_NC - mean_NC) for scores_NC in members]
