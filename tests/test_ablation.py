@@ -57,8 +57,8 @@ def experiment(tmp_path, monkeypatch):
     return "table.csv", files, ["video_prior.csv"]
 
 
-def summary(experiment, out="summary.json", seed=3):
-    ablation.summarise(*experiment, replicates=50, seed=seed, out=out, stamp={})
+def summary(experiment, out="summary.json", seed=3, select="so_far"):
+    ablation.summarise(*experiment, select, replicates=50, seed=seed, out=out, stamp={})
     with open(out) as file:
         return json.load(file)
 
@@ -67,10 +67,24 @@ def test_an_iteration_is_measured_by_its_member_that_validation_prefers(experime
     found = summary(experiment)["measures"]
     assert {name: measure["map"] for name, measure in found.items()} == {
         "iteration 0": 0.45,
+        "F0": 0.45,
         "iteration 1": 0.60,
+        "F1": 0.60,
         "ensemble": 0.66,
         "controls": 0.55,
     }
+
+
+@pytest.mark.parametrize(("select", "goes_on"), [("so_far", 0.45), ("iteration", 0.60)])
+def test_the_process_goes_on_with_an_earlier_model_that_validation_prefers(
+    experiment, select, goes_on
+):
+    table = pd.read_csv("table.csv")
+    table.loc[table["iteration"] == 0, "validation_map"] = 0.8
+    table.to_csv("table.csv", index=False)
+    found = summary(experiment, select=select)["measures"]
+    assert found["iteration 1"]["map"] == 0.60
+    assert found["F1"]["map"] == goes_on
 
 
 def test_draws_are_those_of_the_metric_over_the_same_videos(experiment):
@@ -106,6 +120,7 @@ def compared(tmp_path):
             for seed in (0, 1):
                 shift = {"ensemble": 0.1 * v + 0.02 * seed, "controls": -0.05 - 0.1 * d}
                 shift |= {"iteration 0": -0.2, "iteration 1": 0.0, "iteration 2": -0.01}
+                shift |= {"F0": -0.2, "F1": 0.0}
                 draws = {key: (base + value).tolist() for key, value in shift.items()}
                 maps = {key: 0.5 + value for key, value in shift.items()}
                 runs.append({"data": data, "variation": variation, "seed": seed})
@@ -166,4 +181,5 @@ def test_promises_are_judged_for_the_first_variation_on_each_data_set(compared):
     fall = found.loc[("a", "iteration 2 not a standard error below")]
     assert fall["value"] == pytest.approx(-0.01)
     assert not fall["met"]
+    assert found.loc[("a", "F1 not a standard error below"), "met"]
     assert not found.loc[("b", "starved classes"), "met"]

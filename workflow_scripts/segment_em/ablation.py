@@ -7,6 +7,7 @@ one test set draw the same videos, the difference of two draws is a paired one.
 # S seeds, B bootstrap draws
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +29,7 @@ def summarise(
     table_path: str | Path,
     ratings: Iterable[str | Path],
     label_sets: Sequence[str],
+    select: str,
     replicates: int,
     seed: int,
     out: str | Path,
@@ -36,9 +38,11 @@ def summarise(
     """Write summary.json: {"measures": {name: {"map", "draws"}}, "starved": {label set: classes}}.
 
     table_path: the experiment's table.csv. ratings: results/<any experiment>/<run>/test.ratings.csv
-    of all that have a row there. label_sets: CSV files of the E-steps. replicates, seed: of the
-    bootstrap over test videos. Measures: test mAP of the `ensemble`, of the `controls` and, as
-    `iteration <i>`, of the fine-tuned member that is best on validation there.
+    of all that have a row there. label_sets: CSV files of the E-steps. select: em.select.
+    replicates, seed: of the bootstrap over test videos. Measures: test mAP of the `ensemble`, of
+    the `controls`, as `iteration <i>` of the fine-tuned member that is best on validation there
+    and, as `F<i>`, of the one that the process goes on with: that one, or with so_far a better one
+    of before.
     """
     found = {Path(*Path(path).parts[2:-1]).as_posix(): path for path in ratings}
     measures = {
@@ -48,7 +52,7 @@ def summarise(
             .bootstrap_map(row["stage"] or "ensemble", replicates, seed)
             .tolist(),
         }
-        for name, row in _measured(pd.read_csv(table_path))
+        for name, row in _measured(pd.read_csv(table_path), select)
     }
     report = {"measures": measures, "starved": {path: _starved(path) for path in label_sets}}
     with replacing(out) as temporary:
@@ -57,12 +61,17 @@ def summarise(
     write_how(out, stamp)
 
 
-def _measured(table: pd.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _measured(table: pd.DataFrame, select: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(measure, its row of table.csv)."""
     table = table.fillna({"estimation": "", "stage": ""})
     finetuned = table[(table["kind"] == "member") & (table["stage"] == "finetuned")]
+    goes_on = None
     for iteration, members in finetuned.groupby("iteration"):
-        yield f"iteration {iteration:.0f}", members.loc[members["validation_map"].idxmax()]
+        best = members.loc[members["validation_map"].idxmax()]
+        stays = goes_on is not None and goes_on["validation_map"] >= best["validation_map"]
+        goes_on = goes_on if select == "so_far" and stays else best
+        yield f"iteration {iteration:.0f}", best
+        yield f"F{iteration:.0f}", goes_on
     for name, kind in (("ensemble", "ensemble"), ("controls", "control_ensemble")):
         for _, row in table[table["kind"] == kind].iterrows():
             yield name, row
@@ -196,5 +205,8 @@ def checks(draws: Draws, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _neighbours(runs: pd.DataFrame) -> list[tuple[str, str]]:
-    names = [n for n in runs if n.startswith("iteration ") and runs[n].notna().all()]
-    return list(pairwise(names))
+    """Measures of an iteration and of the next one, as far as all runs have them."""
+    there = [name for name in runs if runs[name].notna().all()]
+    kinds = (r"iteration \d+", r"F\d+")
+    families = ([name for name in there if re.fullmatch(kind, name)] for kind in kinds)
+    return [pair for family in families for pair in pairwise(family)]
