@@ -42,7 +42,17 @@ ELSEWHERE = {
 # Where a figure came from; make bench runs them all.
 ELSEWHERE |= {
     f"python benchmarks/{name}.py": ("Makefile", f" {name} ")
-    for name in ("reader", "batches", "steps", "estep", "metric", "plan", "page")
+    for name in (
+        "reader",
+        "batches",
+        "steps",
+        "estep",
+        "metric",
+        "submission",
+        "memory",
+        "plan",
+        "page",
+    )
 }
 # Not run: they ask a service on the network, which tests may not; their page says so.
 BY_HAND = {
