@@ -44,7 +44,8 @@ test-reruns: $(BIN)/installed
 test-slurm: $(BIN)/installed
 	$(BIN)/python -m pytest -m slurm -rs
 
-# The demo killed at thirty random moments, damaged records, full disks (these as root). Half an hour.
+# The demo killed at thirty random moments, damaged records, odd names, full disks (these as root). Half
+# an hour.
 test-faults: $(BIN)/installed
 	$(BIN)/python -m pytest -m faults -rs
 

@@ -19,11 +19,6 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 
-def pytest_collection_modifyitems(items):
-    """Fast tests first, then the longest file, so that no process is left alone with it."""
-    items.sort(key=lambda item: ("workflow" in item.path.parts, item.path.name != "test_reruns.py"))
-
-
 @pytest.fixture
 def record_path(tmp_path):
     """A record file with VIDEOS."""

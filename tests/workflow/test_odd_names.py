@@ -10,7 +10,7 @@ from workflow_runs import TINY, snakemake
 
 from segment_em.records import Ratings, encode_example, write_records
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.faults
 
 # Each in a folder that the run works in, so that whatever ran would leave the file `owned`.
 FOLDERS = {
