@@ -53,9 +53,8 @@ def test_every_model_with_a_control_has_a_row(tiny_run, tmp_path):
     command = [sys.executable, ROOT / "benchmarks/ceiling.py", EXPERIMENT, "--out", tmp_path]
     subprocess.run(command, cwd=tiny_run, check=True)
     table = pd.read_csv(tmp_path / "table.csv").set_index("model")
-    assert set(table.index) == {"transformer_early", "transformer_late", "nextvlad", "bigru"} | {
-        "ensemble"
-    }
+    models = {"transformer_early", "transformer_late", "nextvlad", "bigru"}
+    assert set(table.index) == models | {"ensemble"}
     scored = json.loads((tmp_path / "bigru/test.json").read_text())["results"]
     assert table.loc["bigru", "truth_finetuned"] == scored["finetuned"]["map"]
     known = pd.read_csv(tiny_run / EXPERIMENT / "table.csv")

@@ -1,7 +1,7 @@
 """Killed anywhere, a run that is started again ends as one that nobody disturbed.
 
-The run is the demo without controls. One run of it meets thirty disturbances, at moments drawn from
-its whole time but the end, and is given the same command again after each.
+The run is the demo. One run of it meets thirty disturbances, at moments drawn from its whole time
+but the end, and is given the same command again after each.
 """
 
 import json

@@ -421,7 +421,6 @@ def test_a_changed_record_file_repeats_its_chunk_and_what_follows(project):
     )
 
 
-@pytest.mark.reruns
 def test_an_added_record_file_repeats_its_chunk_and_what_follows(project):
     # Chunk 000 by the hash of its name.
     records = project.folder / "records"
@@ -489,14 +488,12 @@ def test_without_records_an_edit_repeats_what_runs_the_edited_code(moved, name):
     assert moved.wanted() == expected
 
 
-@pytest.mark.reruns
 def test_without_records_a_removed_record_file_is_noticed(moved):
     chunk = chunk_of(moved, "train-001.tfrecord")
     (moved.folder / "records/train-001.tfrecord").unlink()
     assert moved.wanted() == index("train", chunk) | PREFLIGHT | EVERYTHING_TRAINED
 
 
-@pytest.mark.reruns
 def test_without_any_provenance_a_result_is_made_again(moved):
     (moved.results / "localisations.json").unlink()
     assert moved.wanted() == {"localisations.csv"} | FIGURES | PAGE
