@@ -21,7 +21,7 @@ rule all:
     input:
         f"{RESULTS}/preflight.csv",
         f"{RESULTS}/table.csv",
-        f"{RESULTS}/submission.csv",
+        MAIN.submission(),
         f"{RESULTS}/localisations.csv",
         f"{RESULTS}/report.html",
         MAIN.kept(),

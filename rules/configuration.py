@@ -102,6 +102,8 @@ def _mistake(error: Any) -> str:
     if error.validator == "not":
         taken = ", ".join(error.validator_value["enum"])
         return f"{where}: {error.instance!r} is a name of the workflow's own (these are: {taken})"
+    if error.validator == "pattern":
+        return f"{where}: {error.instance!r} is not {error.schema['description']}"
     return f"{where}: {error.message}"
 
 

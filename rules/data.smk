@@ -84,10 +84,11 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
         " --records {input:q} --out {output.index:q} 2>&1 | tee {log:q}"
 
 
-rule preflight:  # what will starve, before anything is trained
+rule preflight:  # what will starve or is left out, before anything is trained
     input:
         train=lambda wildcards: of(wildcards).data.index("train"),
         segments=lambda wildcards: of(wildcards).data.index("segments"),
+        test=lambda wildcards: of(wildcards).data.index("test"),
         classes=lambda wildcards: of(wildcards).data.class_list,
         vocabulary=lambda wildcards: of(wildcards).data.vocabulary,
     output:
@@ -97,7 +98,9 @@ rule preflight:  # what will starve, before anything is trained
         "results/{experiment}/preflight.log",
     benchmark:
         "results/{experiment}/preflight.benchmark.tsv"
-    priority: 1  # before the training that it warns about
+    # Before the training that it warns about. Not an ancient input of it: while such an input is made
+    # again, Snakemake looks for no change in what follows.
+    priority: 1
     conda:
         "../envs/data.yaml"
     resources:
@@ -108,11 +111,11 @@ rule preflight:  # what will starve, before anything is trained
         cfg=lambda wildcards: of(wildcards).settings.preflight(),
         code=code("preflight.py"),
     message:
-        "Preflight of {wildcards.experiment}: what will starve"
+        "Preflight of {wildcards.experiment}: what will starve or is left out"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --train {input.train:q} --segments {input.segments:q} --classes {input.classes:q}"
-        " --vocabulary {input.vocabulary:q} --out {output.table:q} 2>&1 | tee {log:q}"
+        " --train {input.train:q} --segments {input.segments:q} --test {input.test:q}"
+        " --classes {input.classes:q} --vocabulary {input.vocabulary:q} --out {output.table:q} 2>&1 | tee {log:q}"
 
 
 rule check_splits:  # no video may be in two: pretraining waits for it, and does not depend on it

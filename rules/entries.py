@@ -55,12 +55,13 @@ def chunked(files: list[str], chunks: int) -> dict[str, list[str]]:
 def files_of(entry: str | list[str]) -> list[str]:
     """The files that a glob, or a list of files and globs, names; sorted, each once."""
     patterns = [entry] if isinstance(entry, str) else entry
-    found = {file for pattern in patterns for file in _matches(pattern)}
+    found = {file for pattern in patterns for file in _matches(os.path.expanduser(pattern))}
     return sorted(map(as_argument, found))
 
 
 def as_argument(file: str) -> str:
-    """The path in a form that no job takes for an option."""
+    """The path in a form that no job takes for an option; ~ is the user's home."""
+    file = os.path.expanduser(file)
     return os.path.abspath(file) if file.startswith("-") else file
 
 

@@ -8,7 +8,8 @@ from entries import files_of, initial_models, split_member
 from job_settings import JobSettings
 
 STAGES = ("pretrained", "finetuned")
-GROUPS = ["ensemble", "controls/ensemble"]
+# Folders of means of models.
+ENSEMBLE, CONTROL_ENSEMBLE = "ensemble", "controls/ensemble"
 
 
 class Experiment:
@@ -19,14 +20,17 @@ class Experiment:
     """
 
     def __init__(
-        self, config: Mapping[str, Any], data: Dataset, made: dict[tuple[str, ...], str]
+        self,
+        config: Mapping[str, Any],
+        data: Dataset,
+        made: dict[tuple[str, ...], str],
+        variation: Mapping[str, Any],
     ) -> None:
         """made: what the experiments before this one make, by what decides it; goes on growing.
 
         variation: {"data", "variation", "seed"} of an experiment of an ablation, else empty.
         """
-        self.variation: dict[str, Any] = {}
-        self.config, self.data, self._made = config, data, made
+        self.config, self.data, self._made, self.variation = config, data, made, variation
         self.settings = JobSettings(config)
         self.em = config["em"]
         self.name = config["experiment"]
@@ -67,13 +71,13 @@ class Experiment:
 
     def averaged(self, group: str) -> list[str]:
         """The models of an ensemble: an iteration's members (the last's), or the controls."""
-        if group == GROUPS[0]:
+        if group == ENSEMBLE:
             return self.runs(self.last)
-        return self.control_runs() if group == GROUPS[1] else self.runs(iteration_of(group))
+        return self.control_runs() if group == CONTROL_ENSEMBLE else self.runs(iteration_of(group))
 
     def standing_in(self, group: str) -> list[str]:
         """Members of earlier iterations that may take their later self's place in an ensemble."""
-        if group != GROUPS[0] or self.config["ensemble"]["members"] != "any":
+        if group != ENSEMBLE or self.config["ensemble"]["members"] != "any":
             return []
         names = set(self.members[self.last])
         earlier = [run for i in range(1, self.last) for run in self.runs(i)]
@@ -84,7 +88,7 @@ class Experiment:
         return [*self.averaged(group), *self.standing_in(group)]
 
     def groups(self) -> list[str]:
-        return GROUPS if self.controls else GROUPS[:1]
+        return [ENSEMBLE, CONTROL_ENSEMBLE] if self.controls else [ENSEMBLE]
 
     # Files ---------------------------------------------------------------------------------------
 
@@ -117,7 +121,7 @@ class Experiment:
         return self._file(f"{run}/{part}.json", decides)
 
     def _scorers(self, run: str) -> list[str]:
-        if run in GROUPS or run.endswith(f"/{GROUPS[0]}"):
+        if run.rpartition("/")[2] == ENSEMBLE:
             members = [self.weights(member, "finetuned") for member in self.may_join(run)]
             return [self.ensemble(run), *members]
         return [self.weights(run, stage) for stage in STAGES]
@@ -143,7 +147,7 @@ class Experiment:
         return [self.weights(run, stage) for run in self.runs(int(i))]
 
     def mean_teacher(self, i: int | str) -> list[str]:
-        """ensemble.json of an iteration and what validation says of it, where it may teach."""
+        """members.json of an iteration and what validation says of it, where it may teach."""
         if self.em["teacher"] != "members" or not int(i):
             return []
         group = f"em/iteration-{i}/ensemble"
@@ -219,6 +223,11 @@ class Experiment:
     def predictions(self) -> list[str]:
         """The test set's chunks."""
         return [f"{self.folder}/predictions/{chunk}.h5" for chunk in self.data.chunks["test"]]
+
+    def submission(self) -> list[str]:
+        """submission.csv, where it is asked for."""
+        asked = self.config["evaluation"]["submission"]
+        return [f"{self.folder}/submission.csv"] if asked else []
 
     def table_inputs(self) -> list[str]:
         """The scores of every model and ensemble that has a row, and who was selected."""

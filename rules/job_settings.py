@@ -27,7 +27,8 @@ class JobSettings:
         data = self.config["data"]
         keys = ("max_frames", "segment_frames", "validation_fraction")
         threshold = threshold_of(self.config)
-        return canonical({key: data[key] for key in keys} | {"threshold": threshold})
+        decide = {"threshold": threshold, "submission": self.config["evaluation"]["submission"]}
+        return canonical({key: data[key] for key in keys} | decide)
 
     def pretrain(self, run: str) -> str:
         of_all = self.config["training"]["video_loss"]
@@ -121,7 +122,7 @@ class JobSettings:
         return {"replicates": replicates, "seed": self.config["seed"]}
 
     def summary(self) -> str:
-        return canonical({"select": self.config["em"]["select"], **self._bootstrap()})
+        return canonical(self._bootstrap())
 
     def ensemble(self) -> str:
         joining = {key: value for key, value in self.config["ensemble"].items() if key != "members"}

@@ -8,6 +8,7 @@ from typing import Any
 
 from entries import (
     SPLITS,
+    as_argument,
     chunked,
     features_of,
     files_of,
@@ -127,7 +128,7 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     if given:
         yield from _file_mistakes(data, {split: files_of(data[split]) for split in given})
     elif "simulation" not in data:
-        yield "data: neither train, segments and test nor simulation is given"
+        yield "data: give train, segments, test and segment_classes, or simulation"
     else:
         yield from _chunk_mistakes(data["chunks"], data["simulation"]["files"])
         if features_of(config):
@@ -169,7 +170,7 @@ def _file_mistakes(data: Mapping[str, Any], files: Mapping[str, list[str]]) -> I
             if sum(len(os.fsencode(file)) + 9 for file in files_of_chunk) > COMMAND_BYTES:
                 yield (
                     f"data.chunks: {data['chunks']} chunks give one {len(files_of_chunk)} files of "
-                    f"{split}, more than a command can name; raise it"
+                    f"{split}, more than a command can name; raise data.chunks"
                 )
                 break
 
@@ -178,7 +179,7 @@ def _chunk_mistakes(chunks: int, files: Mapping[str, int]) -> Iterator[str]:
     # Against the files of all splits: who brings one file a split may keep the default of two.
     if all(files.values()) and sum(files.values()) < chunks:
         counts = ", ".join(f"{split} {count}" for split, count in files.items())
-        yield f"data.chunks: {chunks} is above the number of files ({counts})"
+        yield f"data.chunks: {chunks} is above the number of files ({counts}); lower it"
 
 
 def _class_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
@@ -187,7 +188,7 @@ def _class_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
     for key, read in CLASS_LISTS.items():
         if key in data:
             try:
-                found[key] = read(data[key])
+                found[key] = read(as_argument(data[key]))
             except InputError as error:
                 yield f"data.{key}: {error}"
     if len(found) == 2:
@@ -216,8 +217,8 @@ def _compute_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     compute = config["compute"]
     if compute["compile"] and compute["gpu"] > 1:
         yield (
-            f"compute.compile: works with one GPU a job, and compute.gpu is {compute['gpu']}; set "
-            "one of them back"
+            f"compute.compile: works with one GPU per job, and compute.gpu is {compute['gpu']}; "
+            "set compile: false or gpu: 1"
         )
 
 

@@ -115,7 +115,7 @@ def told(e: Experiment) -> list[str]:
     for i in range(1, e.last + 1):
         made += [*e.pseudo_labels(i), *e.calibration(i), *e.mean_teacher(i)]
     made += [*e.table_inputs(), *(e.ensemble(group) for group in e.groups()), *estimated(e)]
-    made += [*e.predictions(), *(f"{e.folder}/{name}.csv" for name in ("table", "submission"))]
+    made += [*e.predictions(), f"{e.folder}/table.csv", *e.submission()]
     made += [
         f"{e.folder}/preflight.csv",
         f"{e.folder}/ensemble.json",

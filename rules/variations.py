@@ -28,11 +28,10 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
     found: dict[str, Experiment] = {}
     for variation, settings in [({}, config), *_variations(config)]:
         try:
-            experiment = _experiment(checked(settings), datasets, made)
+            experiment = _experiment(checked(settings), datasets, made, variation)
         except ConfigError as error:
             where = f"{settings['experiment']}: " if variation else ""
             raise ConfigError(f"{where}{error}") from None
-        experiment.variation = variation
         if experiment.name in found:
             raise ConfigError(
                 f"config: ablation: two experiments are named {experiment.name!r}, after data, "
@@ -47,7 +46,10 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
 
 
 def _experiment(
-    config: Mapping[str, Any], datasets: dict[str, Dataset], made: dict[tuple[str, ...], str]
+    config: Mapping[str, Any],
+    datasets: dict[str, Dataset],
+    made: dict[tuple[str, ...], str],
+    variation: Mapping[str, Any],
 ) -> Experiment:
     data = Dataset(config)
     known = datasets.setdefault(data.name, data)
@@ -55,7 +57,7 @@ def _experiment(
         raise ConfigError(
             f"config: data.name: '{data.name}' names other data already; give each its own name"
         )
-    return Experiment(config, known, made)
+    return Experiment(config, known, made, variation)
 
 
 def _variations(config: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

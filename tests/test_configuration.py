@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from configuration import checked
-from entries import chunked, features_of, options_of, threshold_of
+from entries import chunked, features_of, files_of, options_of, threshold_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -104,3 +104,19 @@ def test_every_key_is_described(key):
     if key.startswith("data.simulation."):
         page, name = "simulation.md", key.split(".")[2]  # each entry as a whole
     assert name in code_words(page), f"docs/{page} says nothing of {key}"
+
+
+def test_a_tilde_is_the_users_home_and_no_path_is_taken_for_an_option(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.h5", "b.h5", "-c.h5"):
+        (tmp_path / name).touch()
+    assert files_of("~/?.h5") == [f"{tmp_path}/a.h5", f"{tmp_path}/b.h5"]
+    assert files_of(["-*.h5", "~/a.h5"]) == [f"{tmp_path}/-c.h5", f"{tmp_path}/a.h5"]
+
+
+@pytest.mark.parametrize(
+    "address", ["http://localhost:8000/{id}?t=1", "file:///a/{id}", "thumbnails/{id}.jpg", None]
+)
+def test_addresses_of_videos_may_have_a_port_or_be_paths(config, address):
+    assert checked(changed(config, "report.link", address))["report"]["link"] == address

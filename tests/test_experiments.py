@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import reporting
 import yaml
 from configuration import ConfigError
 from variations import experiments_of
@@ -229,3 +230,11 @@ def test_an_ensemble_of_any_iteration_may_hold_earlier_selves_alone(config):
     demo = experiments_of(config)["demo"]
     assert demo.standing_in("ensemble") == demo.runs(1)
     assert demo.standing_in("controls/ensemble") == []
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_without_a_submission_nothing_asks_for_one(config, asked):
+    config["evaluation"]["submission"] = asked
+    demo = experiments_of(config)["demo"]
+    wanted = [*demo.submission(), *reporting.told(demo)]
+    assert any("submission" in file for file in wanted) == asked

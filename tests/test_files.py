@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segment_em.errors import InputError
-from segment_em.files import replacing, scratch
+from segment_em.files import replacing, scratch, write_json
 
 
 def test_a_file_appears_whole_when_its_block_ends(tmp_path):
@@ -94,3 +94,12 @@ def test_a_scratch_file_that_does_not_fit_is_refused_before_it_is_used(tmp_path,
     ):
         pytest.fail("it was yielded")
     assert not list(tmp_path.iterdir())
+
+
+def test_json_with_a_nan_is_refused_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"map": None})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"map": float("nan")})
+    assert path.read_text() == '{\n "map": null\n}\n'
+    assert list(tmp_path.iterdir()) == [path]

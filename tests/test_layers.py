@@ -63,6 +63,7 @@ ORDER = [
     {"weighing", "selection"},
     {"ablation"},
     {"index", "movers"},
+    {"left_out"},
     {"preflight"},
     {"annotations", "splits"},
     {"own_features"},

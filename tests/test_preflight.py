@@ -1,19 +1,25 @@
 """What will starve, counted by hand on a small index."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from segment_em import preflight
+from segment_em.errors import InputError
 
 CLASSES = np.array([3, 8, 20, 50])
 QUANTILE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05}
 FIXED = {"rule": "fixed", "delta": 0.9}
 
 
-def settings(threshold=QUANTILE, validation_fraction=1e-9):
-    return preflight.Settings(60, 5, validation_fraction, threshold)
+def settings(threshold=QUANTILE, validation_fraction=1e-9, max_frames=60, submission=True):
+    return preflight.Settings(max_frames, 5, validation_fraction, threshold, submission)
+
+
+def splits_of(index):
+    return {"train": index, "segments": index, "test": index}
 
 
 def table_of(index, **changes):
@@ -26,8 +32,9 @@ def test_videos_segments_and_ratings_are_counted_by_class(small_index):
     assert table["videos"].tolist() == [3, 1, 1, 0]
     # Class 3 is in videos of 12, 0 and 31 frames: 3 + 0 + 7 segments.
     assert table["segments"].tolist() == [10, 3, 2, 0]
-    assert table["ratings"].tolist() == [4, 1, 3, 0]
-    assert table["positive_ratings"].tolist() == [2, 0, 3, 0]
+    # One of class 20 lies past the end of its video.
+    assert table["ratings"].tolist() == [4, 1, 2, 0]
+    assert table["positive_ratings"].tolist() == [2, 0, 2, 0]
     assert table["validation_ratings"].tolist() == [0, 0, 0, 0]
 
 
@@ -35,6 +42,13 @@ def test_the_quantile_rule_tells_the_labels_to_expect(small_index):
     # round(.35 x 10) = 4 (of 3.5, to even), at least one of a class that has videos.
     assert table_of(small_index)["labels_expected"].tolist() == [4, 1, 1, 0]
     assert table_of(small_index, threshold=FIXED)["labels_expected"].isna().all()
+
+
+def test_ratings_of_what_is_cut_do_not_count_for_fine_tuning(small_index):
+    # At 10 frames one of class 20 in video a goes too, and both of class 3 in video e.
+    table = table_of(small_index, max_frames=10)
+    assert table["ratings"].tolist() == [2, 1, 1, 0]
+    assert table["segments"].tolist() == [4, 2, 2, 0]
 
 
 def test_held_out_ratings_are_counted_apart(small_index):
@@ -46,10 +60,27 @@ def test_held_out_ratings_are_counted_apart(small_index):
 
 def test_each_thing_that_will_starve_is_told_with_its_classes_and_a_remedy(small_index):
     lines = preflight.warnings(table_of(small_index), settings())
-    assert lines[0] == "1 of 4 classes: no train video carries them (50): learnt from ratings alone"
+    assert lines[0].startswith("1 of 4 classes: no train video carries them (50): taught as absent")
     assert lines[1].startswith("3 of 4 classes: fewer than 10 train videos carry them (3 Game, 8")
     assert "no rating for fine-tuning has them (50)" in lines[2]
-    assert "raise data.validation_fraction" in lines[3]
+    assert "no positive rating for fine-tuning has them (8): their scores will sink" in lines[3]
+    assert "no negative rating for fine-tuning has them (20): their scores will rise" in lines[4]
+    assert "raise data.validation_fraction" in lines[5]
+
+
+def test_what_would_be_refused_after_training_is_refused_here(small_index):
+    table = table_of(small_index)
+    with pytest.raises(InputError, match=r"no positive rating .* raise data.validation_fraction"):
+        preflight.report(table, splits_of(small_index), settings())
+    table["validation_positives"] = 1
+    spaced = replace(small_index, video_ids=small_index.video_ids.astype(object) + " x")
+    splits = splits_of(small_index) | {"test": spaced}
+    with pytest.raises(InputError, match=r"video id 'a x'.*set evaluation.submission: false"):
+        preflight.report(table, splits, settings())
+    preflight.report(table, splits, settings(submission=False))
+    table["videos"] = 0
+    with pytest.raises(InputError, match=r"no video of the train split .* 4 classes; .* \[3, 8, 20"):
+        preflight.report(table, splits, settings())
 
 
 def test_one_threshold_for_all_is_warned_of_where_some_classes_are_rare(small_index):
@@ -65,11 +96,13 @@ def test_the_report_says_how_sure_validation_will_be(small_index, caplog):
     caplog.set_level(logging.INFO)
     table = table_of(small_index)
     table["validation_ratings"] = [300, 300, 300, 300]
-    preflight.report(table, small_index, settings())
+    table["validation_positives"] = [150, 150, 150, 0]
+    preflight.report(table, splits_of(small_index), settings())
     # Four times the ratings of the measurement: half its .018.
     assert "mAP will vary by about 0.009" in caplog.text
     assert "train: 5 videos, 1 without any label" in caplog.text
-    assert sum(record.levelname == "WARNING" for record in caplog.records) == 4
+    # Six of the classes, and in each split a rating of class 99, which is not listed.
+    assert sum(record.levelname == "WARNING" for record in caplog.records) == 9
 
 
 @pytest.mark.parametrize("threshold", [QUANTILE, FIXED])
@@ -77,4 +110,5 @@ def test_nothing_is_warned_of_where_nothing_starves(small_index, threshold):
     table = table_of(small_index, threshold=threshold)
     for column in ("videos", "ratings", "validation_positives"):
         table[column] = 50
+    table["positive_ratings"] = 25
     assert preflight.warnings(table, settings(threshold)) == []

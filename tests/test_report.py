@@ -147,7 +147,8 @@ def test_the_result_in_one_sentence():
     one = replace(PROCESS, members=PROCESS.members[:2])
     assert report.sentence(maps(first=0.8, ensemble=0.8, rated=False), one) == (
         "After 1 iteration of EM the ensemble reaches a validation mAP of 0.800, level with the "
-        "model it began with (logistic)."
+        "model it began with (logistic). The test set is not rated; these ratings selected the "
+        "models too."
     )
 
 
@@ -227,7 +228,8 @@ def test_where_the_test_set_is_not_rated_validation_stands_for_it(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     text = SmallReport(rated=False).write().read_text(encoding="utf-8")
     assert re.search(r"reaches a validation mAP of 0\.700, 0\.020 above the same", text)
-    assert text.count("not rated") == len(RUNS) + 2
+    assert text.count(">not rated<") == len(RUNS) + 2
+    assert "The test set is not rated; these ratings selected the models too." in text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
     assert data["part"] == "validation"
     assert all(None not in entry["ap"] for entry in data["classes"])

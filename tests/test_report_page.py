@@ -14,8 +14,8 @@ from browser import Keys, chromium, needs_browser
 from PIL import Image
 from small_report import EMPTY, HOSTILE, NAMES, ODD, PAGE, SCORERS, SHOWN, SmallReport, large
 
-from segment_em import report_tables
 from segment_em.predictions import read_predictions
+from segment_em.tables import read_table
 
 pytestmark = needs_browser
 
@@ -119,7 +119,7 @@ STEPS = [("F0", "ensemble"), ("controls", "ensemble"), ("F0", "F1")]
 
 def ap_by_class(path):
     """The CSV beside the figure, classes by how the page calls them."""
-    table = report_tables.read_table(path.parent / "figures/ap_by_class.csv")
+    table = read_table(path.parent / "figures/ap_by_class.csv")
     names = table["name"].fillna("class " + table["class"].astype(str))
     return table.set_index(names)
 

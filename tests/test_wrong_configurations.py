@@ -206,21 +206,24 @@ WRONG = {
         "em.iterations: iteration 1: 'bigru' (written model@estimation)",
     ),
     "no such rule": ({"em.threshold.rule": "median"}, "em.threshold.rule: 'median', which does"),
-    "path for a name": ({"experiment": "../x"}, "experiment: '../x' does not match"),
-    "command for a name": ({"experiment": "a; rm -r b"}, "experiment: 'a; rm -r b' does not"),
-    "expansion for a name": ({"data.name": "$(id)"}, "data.name: '$(id)' does not match"),
-    "option for a name": ({"experiment": "--all"}, "experiment: '--all' does not match"),
-    "two lines for a name": ({"experiment": "a\nb"}, r"experiment: 'a\nb' does not match"),
+    "path for a name": ({"experiment": "../x"}, "experiment: '../x' is not letters, digits"),
+    "command for a name": ({"experiment": "a; rm -r b"}, "experiment: 'a; rm -r b' is not"),
+    "expansion for a name": ({"data.name": "$(id)"}, "data.name: '$(id)' is not letters, digits"),
+    "option for a name": ({"experiment": "--all"}, "experiment: '--all' is not letters, digits"),
+    "two lines for a name": ({"experiment": "a\nb"}, r"experiment: 'a\nb' is not letters, digits"),
     "folder for a name": ({"experiment": "index"}, "experiment: 'index' is a name of the work"),
     "name of the ensemble": (
         {"models.ensemble": LOGISTIC | {"training": {"learning_rate": 1, "batch": 1}}},
         "models: 'ensemble' is a name of the workflow's own",
     ),
-    "spaces in a modality": ({"data.features": {"r g b": 3}}, "'r g b' does not match"),
+    "spaces in a modality": (
+        {"data.features": {"r g b": 3}},
+        "data.features: 'r g b' is not letters, digits and '_'",
+    ),
     "link that runs": ({"report.link": "javascript:x({id})"}, "report.link: 'javascript:x({id})'"),
     "link without id": (
         {"report.link": "https://a.example/"},
-        "report.link: 'https://a.example/' does not match",
+        "report.link: 'https://a.example/' is not a web address, or a path, with {id} in it",
     ),
     # Options of models and rules
     "unknown option": ({"models.bigru.widht": 3}, "models.bigru.widht: unknown key"),
@@ -299,10 +302,13 @@ WRONG = {
         "data.max_frames: 121 is not a multiple of data.segment_frames (5)",
     ),
     "no modality": ({"data.features": {"rgb": None}}, "data.features: no modality is left"),
-    "no data": ({"data.simulation": REMOVED}, "data: neither train, segments and test nor sim"),
+    "no data": (
+        {"data.simulation": REMOVED},
+        "data: give train, segments, test and segment_classes, or sim",
+    ),
     "compiling for several GPUs": (
         {"compute.compile": True, "compute.gpu": 2},
-        "compute.compile: works with one GPU a job, and compute.gpu is 2",
+        "compute.compile: works with one GPU per job, and compute.gpu is 2",
     ),
     "chunks above simulated files": (
         {"data.chunks": 17},

@@ -1,4 +1,4 @@
-"""Look at the index before anything is trained: what will starve."""
+"""Look at the index before anything is trained: what will starve or is left out."""
 
 import numpy as np
 
@@ -12,20 +12,22 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--train", nargs="+", required=True, help="index chunks of the train split")
     parser.add_argument("--segments", nargs="+", required=True, help="those of the rated videos")
+    parser.add_argument("--test", nargs="+", required=True, help="those of the test set")
     parser.add_argument("--classes", required=True, help="CSV with a column Index")
     parser.add_argument("--vocabulary", nargs="?", help="CSV with columns Index, Name")
     parser.add_argument("--out", required=True, help="preflight.csv")
     args = parser.parse_args()
     settings = preflight.Settings(**args.config)
-    train, rated = read_index(args.train), read_index(args.segments)
+    paths = {"train": args.train, "segments": args.segments, "test": args.test}
+    splits = {split: read_index(chunks) for split, chunks in paths.items()}
     names = read_vocabulary(args.vocabulary) if args.vocabulary else {}
     class_ids = np.array(read_class_list(args.classes))
-    table = preflight.class_table(train, rated, class_ids, names, settings)
+    table = preflight.class_table(splits["train"], splits["segments"], class_ids, names, settings)
     write_table(args.out, table)
-    inputs = [*args.train, *args.segments, args.classes]
+    inputs = [*args.train, *args.segments, *args.test, args.classes]
     inputs += [args.vocabulary] if args.vocabulary else []
     provenance.write_how(args.out, provenance.stamp(args.config, inputs))
-    preflight.report(table, train, settings)
+    preflight.report(table, splits, settings)
 
 
 if __name__ == "__main__":

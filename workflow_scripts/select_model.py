@@ -11,7 +11,7 @@ def main() -> None:
         "--ensemble",
         nargs="*",
         default=[],
-        help="ensemble.json of the members, its validation.json and ratings, if the mean may teach",
+        help="members.json of the members, its validation.json and ratings, if the mean may teach",
     )
     parser.add_argument(
         "--previous",

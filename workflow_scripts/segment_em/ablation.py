@@ -7,6 +7,7 @@ one test set draw the same videos, the difference of two draws is a paired one.
 # S seeds, B bootstrap draws
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -17,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from segment_em import ratings_table
-from segment_em.files import replacing
+from segment_em.files import write_json
 from segment_em.provenance import write_how
+from segment_em.tables import read_table
 
 # A class that occurs in fewer videos may be without positives.
 VIDEOS_OF_A_CLASS = 10
@@ -29,7 +31,6 @@ def summarise(
     table_path: str | Path,
     ratings: Iterable[str | Path],
     label_sets: Sequence[str],
-    select: str,
     replicates: int,
     seed: int,
     out: str | Path,
@@ -38,39 +39,38 @@ def summarise(
     """Write summary.json: {"measures": {name: {"map", "draws"}}, "starved": {label set: classes}}.
 
     table_path: the experiment's table.csv. ratings: results/<any experiment>/<run>/test.ratings.csv
-    of all that have a row there. label_sets: CSV files of the E-steps. select: em.select.
-    replicates, seed: of the bootstrap over test videos. Measures: test mAP of the `ensemble`, of
-    the `controls`, as `iteration <i>` of the fine-tuned member that is best on validation there
-    and, as `F<i>`, of the one that the process goes on with: that one, or with so_far a better one
-    of before.
+    of all that have a row there. label_sets: CSV files of the E-steps. replicates, seed: of the
+    bootstrap over test videos. Measures: test mAP of the `ensemble`, of the `controls`, as
+    `iteration <i>` of the fine-tuned member that is best on validation there and, as `F<i>`, of the
+    model that the process goes on with. A draw is None where it holds no positive rating.
     """
     found = {Path(*Path(path).parts[2:-1]).as_posix(): path for path in ratings}
     measures = {
         name: {
             "map": row["test_map"],
-            "draws": ratings_table.read(found[_run(row)])
-            .bootstrap_map(row["stage"] or "ensemble", replicates, seed)
-            .tolist(),
+            "draws": _draws(found[_run(row)], row["stage"] or "ensemble", replicates, seed),
         }
-        for name, row in _measured(pd.read_csv(table_path), select)
+        for name, row in _measured(read_table(table_path))
     }
     report = {"measures": measures, "starved": {path: _starved(path) for path in label_sets}}
-    with replacing(out) as temporary:
-        text = json.dumps(report | {"stamp": dict(stamp)}, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(out, report | {"stamp": dict(stamp)})
     write_how(out, stamp)
 
 
-def _measured(table: pd.DataFrame, select: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _draws(ratings_path: str | Path, scorer: str, replicates: int, seed: int) -> list[float | None]:
+    drawn = ratings_table.read(ratings_path).bootstrap_map(scorer, replicates, seed).tolist()
+    return [None if math.isnan(value) else value for value in drawn]
+
+
+def _measured(table: pd.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(measure, its row of table.csv)."""
     table = table.fillna({"estimation": "", "stage": ""})
-    finetuned = table[(table["kind"] == "member") & (table["stage"] == "finetuned")]
     goes_on = None
-    for iteration, members in finetuned.groupby("iteration"):
-        best = members.loc[members["validation_map"].idxmax()]
-        stays = goes_on is not None and goes_on["validation_map"] >= best["validation_map"]
-        goes_on = goes_on if select == "so_far" and stays else best
-        yield f"iteration {iteration:.0f}", best
+    for iteration, members in table[table["kind"] == "member"].groupby("iteration"):
+        finetuned = members[members["stage"] == "finetuned"]
+        yield f"iteration {iteration:.0f}", finetuned.loc[finetuned["validation_map"].idxmax()]
+        selected = members[members["selected"] == 1]
+        goes_on = selected.iloc[0] if len(selected) else goes_on  # F of before is better
         yield f"F{iteration:.0f}", goes_on
     for name, kind in (("ensemble", "ensemble"), ("controls", "control_ensemble")):
         for _, row in table[table["kind"] == kind].iterrows():
@@ -130,7 +130,7 @@ class Draws:
 
     def draws(self, data: str, variation: str, measure: str) -> np.ndarray:
         """float64 [S, B]."""
-        return np.array([m[measure]["draws"] for m in self.found[data, variation]])
+        return np.array([m[measure]["draws"] for m in self.found[data, variation]], float)
 
 
 def differences(draws: Draws) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segment_em.errors import InputError
-from segment_em.files import replacing
+from segment_em.files import write_json
 from segment_em.provenance import write_how
 
 log = logging.getLogger(__name__)
@@ -143,9 +143,7 @@ def calibrate(judged: Judged, kind: str, out: str | Path, stamp: Mapping[str, An
     found = fit(judged, kind)
     log.info("calibration: slope %.3f, offset %.3f", found.slope, found.offset)
     told = {"kind": kind, "slope": found.slope, "offset": found.offset, "offsets": found.offsets}
-    with replacing(out) as temporary:
-        text = json.dumps(told | {"stamp": dict(stamp)}, indent=1, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(out, told | {"stamp": dict(stamp)})
     write_how(out, stamp)
 
 

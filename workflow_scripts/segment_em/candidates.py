@@ -28,7 +28,7 @@ class Bootstrap:
 class Candidate:
     """What may be selected: where it lies, what validation says of it, and its ratings.
 
-    weights: weights, or an ensemble.json. stage: pretrained, finetuned or ensemble. ratings: the
+    weights: weights, or a members.json. stage: pretrained, finetuned or ensemble. ratings: the
     table, scorer: the columns in it that are this candidate's.
     """
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from segment_em.errors import InputError
 from segment_em.provenance import digest, stamps_below
-from segment_em.tables import printable, write_table
+from segment_em.tables import printable, read_table, write_table
 
 
 def compare(folders: Sequence[str | Path], out: str | Path, differences_out: str | Path) -> str:
@@ -17,7 +17,7 @@ def compare(folders: Sequence[str | Path], out: str | Path, differences_out: str
     write_table(out, joined_tables(folders))
     differing = differences(folders)
     write_table(differences_out, differing)
-    return f"{printable(pd.read_csv(out))}\n\n{differing.to_string(index=False)}"
+    return f"{printable(read_table(out))}\n\n{differing.to_string(index=False)}"
 
 
 def joined_tables(folders: Sequence[str | Path]) -> pd.DataFrame:

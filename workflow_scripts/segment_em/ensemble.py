@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from segment_em.errors import InputError
-from segment_em.files import replacing
+from segment_em.files import write_json
 from segment_em.provenance import write_how
 
 # The odds of a score of 0 or 1 are not finite: nearer to them than this a score has no more to say.
@@ -118,12 +118,12 @@ def read(path: str | Path) -> Ensemble:
 
 
 def members_of(path: str | Path) -> list[tuple[Path, float]]:
-    """(weights file, weight) of each member of an ensemble.json; of any other file just itself."""
+    """(weights file, weight) of each member of an ensemble; of any other file just itself."""
     return list(read(path).members)
 
 
 def files_of(path: str | Path) -> list[Path]:
-    """An ensemble.json and the weights of its members; of any other file just itself."""
+    """An ensemble's file and the weights of its members; of any other file just itself."""
     return list(dict.fromkeys([Path(path), *(file for file, _ in members_of(path))]))
 
 
@@ -169,8 +169,7 @@ def describe(
     for member, file in zip(joined["members"], files, strict=True):
         member["weights"] = os.path.relpath(file, Path(out).parent)
     whole = {"format": FORMAT} | joined | asdict(description) | {"stamp": dict(stamp)}
-    with replacing(out) as temporary:
-        temporary.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    write_json(out, whole)
     write_how(out, stamp)
 
 

@@ -1,6 +1,5 @@
 """How well trained models score rated segments: mAP as JSON, and each rating's score as CSV."""
 
-import json
 import logging
 import math
 import time
@@ -14,7 +13,7 @@ import numpy as np
 from segment_em import ratings_table
 from segment_em.compute import prepare
 from segment_em.errors import InputError
-from segment_em.files import replacing, scratch
+from segment_em.files import scratch, write_json
 from segment_em.index import Index, columns_of, in_validation, read_index
 from segment_em.metrics import Evaluation, Rated, evaluate
 from segment_em.provenance import Job, write_how
@@ -85,9 +84,7 @@ def evaluate_models(
     stamp, device = job.stamp(), prepare(job.threads, job.gpus).type
     ratings_table.write(ratings_out, _ratings(evaluated, index))
     write_how(ratings_out, stamp, device)
-    with replacing(out) as temporary:
-        text = json.dumps({"results": results, "stamp": stamp}, indent=1, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(out, {"results": results, "stamp": stamp})
     write_how(out, stamp, device)
 
 

@@ -1,6 +1,7 @@
 """Writing files so that a reader never sees half of one, and so that a full disk loses nothing."""
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -8,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from segment_em.errors import InputError
 
@@ -42,6 +43,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary.exists():  # a read-only disk refuses to remove even what is not there
             temporary.unlink()
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all. Raises ValueError on NaN."""
+    with replacing(path) as temporary:
+        text = json.dumps(value, indent=1, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager

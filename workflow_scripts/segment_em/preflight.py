@@ -1,4 +1,4 @@
-"""What will starve, told from the index before anything is trained."""
+"""What will starve or is left out, told from the index before anything is trained."""
 
 # V videos, C classes, L video labels, R ratings
 
@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from segment_em.errors import InputError
 from segment_em.index import Index, columns_of, in_validation
+from segment_em.left_out import left_out, rating_of_segment
+from segment_em.submission import check_ids
 
 log = logging.getLogger(__name__)
 
@@ -21,23 +24,27 @@ SHOWN = 10
 
 
 class Settings(NamedTuple):
-    """What decides the counts. threshold: as configured, with its rule; see thresholds/."""
+    """What decides the counts. threshold: as configured, with its rule; see thresholds/.
+
+    submission: whether test ids have to stand in one.
+    """
 
     max_frames: int
     segment_frames: int
     validation_fraction: float
     threshold: Mapping[str, Any]
+    submission: bool
 
 
 def class_table(
     train: Index, rated: Index, class_ids: np.ndarray, names: Mapping[int, str], settings: Settings
 ) -> pd.DataFrame:
-    """A row a class, from the train split's labels and the rated videos' ratings.
+    """A row per class, from the train split's labels and the rated videos' ratings.
 
     Columns: class; name; videos (that carry it) and segments (of these); labels_expected (positive
     segments of the E-step in these videos; empty where the rule's threshold does not tell before a
-    teacher is trained); ratings, positive_ratings (for fine-tuning); validation_ratings,
-    validation_positives.
+    teacher is trained); ratings, positive_ratings (for fine-tuning, of segments that exist in the
+    video as it is read); validation_ratings, validation_positives (as the metric counts them).
     """
     videos_C, segments_C = _carried(train, class_ids, settings)
     table = pd.DataFrame({"class": class_ids, "name": [names.get(c, "") for c in class_ids]})
@@ -46,10 +53,13 @@ def class_table(
     expected_C = np.maximum(1, np.round((share or 0) * segments_C)) * (videos_C > 0)
     table["labels_expected"] = pd.array(expected_C if share else [None] * len(table), "Int64")
     held_out = in_validation(rated.video_ids, settings.validation_fraction)
-    parts = (("ratings", "positive_ratings", ~held_out),)
-    parts += (("validation_ratings", "validation_positives", held_out),)
-    for ratings, positives, chosen in parts:
-        table[ratings], table[positives] = _rated(rated.take(np.flatnonzero(chosen)), class_ids)
+    tuning, validation = (rated.take(chosen) for chosen in (~held_out, held_out))
+    exists_R = rating_of_segment(tuning, settings.max_frames, settings.segment_frames)
+    table["ratings"], table["positive_ratings"] = _rated(tuning, class_ids, exists_R)
+    counted_R = np.full(len(validation.ratings.class_id), True)
+    table["validation_ratings"], table["validation_positives"] = _rated(
+        validation, class_ids, counted_R
+    )
     return table
 
 
@@ -64,10 +74,10 @@ def _carried(train: Index, class_ids: np.ndarray, settings: Settings) -> np.ndar
     return np.stack([np.bincount(column_L, minlength=classes), segments.astype(np.int64)])
 
 
-def _rated(rated: Index, class_ids: np.ndarray) -> np.ndarray:
-    """int64 [2, C]: ratings of each class, and the positive ones."""
+def _rated(rated: Index, class_ids: np.ndarray, chosen_R: np.ndarray) -> np.ndarray:
+    """int64 [2, C]: the chosen ratings of each class, and the positive ones."""
     column_R = columns_of(class_ids, rated.ratings.class_id)
-    known, positive = column_R >= 0, rated.ratings.positive
+    known, positive = chosen_R & (column_R >= 0), rated.ratings.positive
     counts = [np.bincount(column_R[c], minlength=len(class_ids)) for c in (known, known & positive)]
     return np.stack(counts)
 
@@ -76,13 +86,31 @@ def warnings(table: pd.DataFrame, settings: Settings) -> list[str]:
     """One line for each thing that will starve: how many classes, which, and the remedy."""
     few = (table["videos"] > 0) & (table["videos"] < FEW_VIDEOS)
     found = [
-        _line(table, table["videos"] == 0, "no train video carries", "learnt from ratings alone"),
+        _line(
+            table,
+            table["videos"] == 0,
+            "no train video carries",
+            "taught as absent everywhere, and then from ratings; label videos with them",
+        ),
         _line(table, few, f"fewer than {FEW_VIDEOS} train videos carry", "their scores will vary"),
         _line(
             table,
             table["ratings"] == 0,
             "no rating for fine-tuning has",
             "rate segments of them, or expect the scores of pretraining",
+        ),
+        _line(
+            table,
+            (table["ratings"] > 0) & (table["positive_ratings"] == 0),
+            "no positive rating for fine-tuning has",
+            "their scores will sink; rate segments that show them",
+        ),
+        _line(
+            table,
+            (table["ratings"] > 0) & (table["positive_ratings"] == table["ratings"]),
+            "no negative rating for fine-tuning has",
+            "their scores will rise in every segment; rate segments without them, or set "
+            "training.finetune.unrated_negatives",
         ),
         _line(
             table,
@@ -111,12 +139,17 @@ def _line(table: pd.DataFrame, chosen: pd.Series, what: str, remedy: str) -> str
     return f"{len(names)} of {len(table)} classes: {what} them ({shown}): {remedy}"
 
 
-def report(table: pd.DataFrame, train: Index, settings: Settings) -> None:
-    """Log what there is, and a warning for each thing that will starve."""
-    labels = np.diff(train.labels.indptr)
+def report(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings) -> None:
+    """Log what there is, and a warning for each thing that will starve or is left out.
+
+    splits: {train, segments, test: its index}. Raises InputError where a run would be refused after
+    hours: without a video of any class, without a positive rating for validation, or with a test id
+    that no submission can hold.
+    """
+    labels = np.diff(splits["train"].labels.indptr)
     log.info(
         "train: %d videos, %d without any label; by class: median %d videos, least %d",
-        len(train),
+        len(labels),
         int((labels == 0).sum()),
         table["videos"].median(),
         table["videos"].min(),
@@ -131,5 +164,20 @@ def report(table: pd.DataFrame, train: Index, settings: Settings) -> None:
         ratings,
         MEASURED_SD * (MEASURED_RATINGS / max(1, ratings)) ** 0.5,
     )
-    for line in warnings(table, settings):
+    class_ids = table["class"].to_numpy()
+    lost = left_out(splits, class_ids, settings.max_frames)
+    for line in [*lost, *warnings(table, settings)]:
         log.warning("warning: %s", line)
+    if not table["videos"].any():
+        raise InputError(
+            f"data.segment_classes: no video of the train split carries any of these {len(table)} "
+            f"classes; labels there are such as {splits['train'].labels.indices[:5].tolist()}; give "
+            "the list that belongs to the records"
+        )
+    if not table["validation_positives"].any():
+        raise InputError(
+            "data.segments: no positive rating of these classes is for validation; raise "
+            "data.validation_fraction or rate more segments"
+        )
+    if settings.submission:
+        check_ids(splits["test"].video_ids)

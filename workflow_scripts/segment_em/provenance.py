@@ -16,12 +16,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from segment_em.code_digest import loaded_digests
-from segment_em.files import replacing
+from segment_em.files import write_json
 
 PACKAGES = ("torch", "numpy", "h5py")
 # Of a weights file. One key, since safetensors writes several in an order that differs.
@@ -81,8 +82,7 @@ def write_provenance(
 ) -> None:
     """The same into a file of another name."""
     content = more | {"stamp": dict(stamp), "circumstances": circumstances(device)}
-    with replacing(how) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(how, content)
 
 
 def described(stamp: Mapping[str, Any]) -> dict[str, str]:
@@ -115,9 +115,9 @@ class Job:
     workers: int
     gpus: int
 
-    def stamp(self, **results: Any) -> dict[str, Any]:
-        """What decides the result, and what came out of it."""
-        return stamp(self.config, self.inputs) | results
+    def stamp(self) -> dict[str, Any]:
+        """What decides the result."""
+        return stamp(self.config, self.inputs)
 
 
 @dataclass(frozen=True)
@@ -188,11 +188,15 @@ def _installed(package: str) -> str | None:
         return None
 
 
+@cache
 def _git(*arguments: str) -> str | None:
-    """The answer of git in the code's own checkout; None where there is no git or checkout."""
+    """The answer of git in the code's own checkout; None where there is no git or checkout.
+
+    Asked once a process, and without a lock: jobs must not come between someone's commit.
+    """
     try:
         answer = subprocess.run(
-            ["git", *arguments],
+            ["git", "--no-optional-locks", *arguments],
             cwd=Path(__file__).parent,
             capture_output=True,
             text=True,

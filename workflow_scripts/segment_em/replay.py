@@ -21,7 +21,7 @@ def replay(
 ) -> None:
     """Write the scores of the shown videos of each part in the format of predictions.
 
-    scorer_path: weights, or an ensemble.json. index_paths, outs: by part.
+    scorer_path: weights, or a members.json. index_paths, outs: by part.
     """
     shown = read_shown(shown_path)
     for part in PARTS:

@@ -15,8 +15,9 @@ from segment_em import figures, movers, page, ratings_table, viewer
 from segment_em.files import replacing
 from segment_em.index import Index, in_validation, read_index
 from segment_em.provenance import beside
-from segment_em.report_tables import Process, Results, rated_part, read_table, selected_runs
+from segment_em.report_tables import Process, Results, rated_part, selected_runs
 from segment_em.skipped import skipped_records
+from segment_em.tables import read_table
 
 SEGMENTS_BEHIND_A_CHANGE = 10
 LONGEST_JOBS = 8
@@ -151,7 +152,10 @@ def sentence(maps: pd.DataFrame, process: Process) -> str:
         text += f", {compared(ensemble - controls)} the same models trained without EM"
     model = maps.loc[maps["kind"] == "F", "model"].iloc[0]
     text += "," if controls is None else " and"
-    return f"{text} {compared(ensemble - first)} the model it began with ({model})."
+    text = f"{text} {compared(ensemble - first)} the model it began with ({model})."
+    if part == "validation":
+        text += " The test set is not rated; these ratings selected the models too."
+    return text
 
 
 def compared(difference: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from segment_em.errors import InputError
+from segment_em.tables import read_table
 
 PARTS = ("validation", "test")
 
@@ -49,11 +50,6 @@ class Results:
     def names(self, start: str, end: str) -> list[str]:
         """Names that start and end so, in order."""
         return sorted(n for n in self.paths if n.startswith(start) and n.endswith(end))
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """A CSV file in which only what is empty is missing: a class may be called NA."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def inside(path: str | Path) -> str:

@@ -145,7 +145,7 @@ def predict(
 ) -> None:
     """Algorithm 1, line 12: the ensemble's scores for one chunk of the test set.
 
-    path: ensemble.json, or one model's weights.
+    path: members.json or ensemble.json, or one model's weights.
     """
     write_scores(path, read_index([index_path]), out, settings, job)
 

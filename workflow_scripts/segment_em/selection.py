@@ -12,7 +12,7 @@ import numpy as np
 from segment_em import ensemble, ratings_table
 from segment_em.candidates import Bootstrap, Candidate, best, candidates_of, difference
 from segment_em.ensemble import Ensemble
-from segment_em.files import replacing
+from segment_em.files import replacing, write_json
 from segment_em.provenance import write_how
 
 SELECTED, TEACHER = "selected", "teacher"
@@ -49,7 +49,7 @@ def select(
     """Write selected.json and, beside it, the selected weights and the ratings of F and teacher.
 
     validation_paths: of this iteration's models. stages: which of their stages may be selected.
-    ensemble_paths: ensemble.json of this iteration's members, its validation.json and ratings,
+    ensemble_paths: members.json of this iteration's members, its validation.json and ratings,
     where the mean of the members may teach; else nothing. previous: selected.json, .safetensors and
     .ratings.csv of the iteration before, if F and teacher of then stay in the running; they go
     first, so that a new model has to be better than them, not equal.
@@ -84,9 +84,7 @@ def select(
         members = Ensemble.of_one(out.with_suffix(".safetensors"))
     else:
         members = ensemble.read(previous[0] if teacher in before else teacher.weights)
-    with replacing(out) as temporary:
-        text = json.dumps(report | members.described(out.parent), indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(out, report | members.described(out.parent))
     write_how(out, stamp)
 
 

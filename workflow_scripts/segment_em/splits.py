@@ -1,12 +1,11 @@
 """Whether each video is in one split only: what a model was trained on must not judge it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 from segment_em.errors import InputError
-from segment_em.files import replacing
+from segment_em.files import write_json
 from segment_em.index import Index, read_index
 
 
@@ -27,9 +26,7 @@ def check_splits(index_paths: Mapping[str, Sequence[str | Path]], out: str | Pat
                 f"({files[1]}), as are {len(shared) - 1} others: a video may be in one split only: "
                 "remove it from one"
             )
-    with replacing(out) as temporary:
-        counts = {split: len(index) for split, index in indexes.items()}
-        temporary.write_text(json.dumps(counts) + "\n", encoding="utf-8")
+    write_json(out, {split: len(index) for split, index in indexes.items()})
 
 
 def _rows(index: Index) -> dict[str, int]:

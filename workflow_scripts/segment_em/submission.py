@@ -116,7 +116,8 @@ def check_ids(video_ids: Iterable[str]) -> None:
         if not video_id or any(c.isspace() or c in ',:"' for c in video_id):
             raise InputError(
                 f"video id {video_id!r}: a submission cannot hold an id that is empty or has white "
-                f"space, comma, colon or double quote: rename the video in its records"
+                f"space, comma, colon or double quote: rename the video in its records, or set "
+                "evaluation.submission: false"
             )
 
 

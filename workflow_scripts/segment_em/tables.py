@@ -23,6 +23,11 @@ COLUMNS = [
 STAGES = ("pretrained", "finetuned")
 
 
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A CSV file in which only what is empty is missing: a class or a model may be called NA."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
 def results_table(
     results: Iterable[str | Path], members: Sequence[Sequence[str]], controls: Sequence[str]
 ) -> pd.DataFrame:

@@ -18,6 +18,7 @@ STAGES = {
     "finetune": "training",
     "maximise": "training",
     "estimate": "E-step",
+    "calibrate": "E-step",
     "label_set": "E-step",
 }
 

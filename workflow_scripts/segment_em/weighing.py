@@ -1,6 +1,5 @@
 """Who is a member of an ensemble, and how much each counts, by validation."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from segment_em.candidates import Bootstrap, Candidate, candidates_of, difference
 from segment_em.ensemble import Ensemble
-from segment_em.files import replacing
+from segment_em.files import write_json
 from segment_em.provenance import write_how
 
 
@@ -75,9 +74,7 @@ def weigh(
     told = found.described(Path(out).parent)
     for row, member in zip(told["members"], members, strict=True):
         row |= {key: value for key, value in member.described().items() if key not in row}
-    with replacing(out) as temporary:
-        text = json.dumps({"rule": joining.weights, **told, "stamp": dict(stamp)}, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(out, {"rule": joining.weights, **told, "stamp": dict(stamp)})
     write_how(out, stamp)
 
 
