@@ -93,11 +93,6 @@ def code(script, *plugins):
     return canonical(code_digests(f"{workflow.basedir}/workflow_scripts/{script}", plugins))
 
 
-def calibration_argument(wildcards, input):
-    """The argument that hands over the calibration of the teacher, if there is one."""
-    return f"--calibration {shlex.quote(input.calibration[0])}" if input.calibration else ""
-
-
 # How a job computes: nothing here decides a result, so nothing repeats a job -----------------------
 
 

@@ -87,12 +87,11 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
             f"estimators/{wildcards.estimation}.py",
             of(wildcards).threshold_file(),
         ),
-        calibration=calibration_argument,
     message:
         "E-step {wildcards.i}: threshold the scores, {wildcards.estimation} (eqs. 18-19)"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --pseudo-labels {input.pseudo_labels:q} {params.calibration}"
+        " --pseudo-labels {input.pseudo_labels:q} --calibration {input.calibration:q}"
         " --out {output.table:q} 2>&1 | tee {log:q}"
 
 
@@ -114,6 +113,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
     threads: COMPUTE["threads"]
     resources:
         gpu=COMPUTE["gpu"],
+        nodes=1,  # torchrun's processes share one
         mem_mb=memory("train"),
         runtime=minutes("train"),
     params:
@@ -126,7 +126,6 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
             *of(wildcards).model_files(wildcards.model),
             f"estimators/{wildcards.estimation}.py",
         ),
-        calibration=calibration_argument,
         launcher=launcher,
         speed=training_speed,
     message:
@@ -135,7 +134,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " {params.speed}"
         " --index {input.index:q} --pseudo-labels {input.pseudo_labels:q}"
-        " --label-set {input.label_set:q} {params.calibration}"
+        " --label-set {input.label_set:q} --calibration {input.calibration:q}"
         " --out {output.weights:q} 2>&1 | tee {log:q}"
 
 

@@ -19,6 +19,7 @@ rule pretrain:  # line 2, eqs. 15 and 16
     threads: COMPUTE["threads"]
     resources:
         gpu=COMPUTE["gpu"],
+        nodes=1,  # torchrun's processes share one
         mem_mb=memory("train"),
         runtime=minutes("train"),
     params:
@@ -52,6 +53,7 @@ rule finetune:  # lines 3 and 9, eq. 17
     threads: COMPUTE["threads"]
     resources:
         gpu=COMPUTE["gpu"],
+        nodes=1,  # torchrun's processes share one
         mem_mb=memory("train"),
         runtime=minutes("train"),
     params:

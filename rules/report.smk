@@ -36,14 +36,12 @@ rule inspect_labels:  # what the E-step did: labels by class and estimation, and
             for name in reporting.estimations(of(wildcards), wildcards.i)
             for word in ("--label-set", name, of(wildcards).label_set(wildcards.i, name))
         ],
-        calibration=calibration_argument,
-        truth=lambda wildcards, input: (["--truth", input.truth] if input.truth else []),
     message:
         "Inspect the labels of E-step {wildcards.i}"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --pseudo-labels {input.labels:q} {params.label_sets:q}"
-        " {params.calibration} {params.truth:q}"
+        " --calibration {input.calibration:q} --truth {input.truth:q}"
         " --out {output.table:q} 2>&1 | tee {log:q}"
 
 
@@ -161,15 +159,12 @@ rule figures:  # each as SVG, with what it shows as CSV
         cfg=lambda wildcards: canonical(reporting.process(of(wildcards))),
         code=code("draw_figures.py"),
         folder=lambda wildcards: f"{of(wildcards).folder}/figures",
-        vocabulary=lambda wildcards, input: (
-            ["--vocabulary", input.vocabulary] if input.vocabulary else []
-        ),
     message:
         "Draw the figures"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --results {input.tables:q} {input.estimated:q} --told {input.told:q}"
-        " {params.vocabulary:q} --folder {params.folder:q} 2>&1 | tee {log:q}"
+        " --vocabulary {input.vocabulary:q} --folder {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule report:  # one page for people, with the viewer
@@ -208,7 +203,6 @@ rule report:  # one page for people, with the viewer
         script=SCRIPTS / "report.py",
         cfg=lambda wildcards: reporting.page_settings(of(wildcards)),
         code=code("report.py"),
-        truth=lambda wildcards, input: (["--truth", *input.truth] if input.truth else []),
     message:
         "Write {output.page}"
     shell:
@@ -216,4 +210,4 @@ rule report:  # one page for people, with the viewer
         " --results {input.tables:q} {input.ratings:q} --figures {input.figures:q}"
         " --test {input.test:q} --segments {input.segments:q} --train {input.train:q}"
         " --scores {input.scores:q}"
-        " {params.truth:q} --out {output.page:q} 2>&1 | tee {log:q}"
+        " --truth {input.truth:q} --out {output.page:q} 2>&1 | tee {log:q}"

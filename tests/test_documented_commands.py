@@ -21,6 +21,7 @@ from workflow_runs import ROOT
 ELSEWHERE = {
     "make demo": (".ci/run", "\nstep make demo\n"),
     "make test": (".ci/run", "\nstep make test\n"),
+    ". .venv/bin/activate": ("docs/cluster.md", "-m venv .venv && . .venv/bin/activate\n"),
     # The Makefile's own targets, which .ci/run calls.
     "pip install -r requirements.lock": ("Makefile", "pip install --quiet --requirement"),
     "python -m pytest": ("Makefile", "$(BIN)/python -m pytest"),
@@ -107,7 +108,7 @@ def project(tiny_run, tmp_path_factory):
     """The project with finished experiments, new videos, and files where configs look for them."""
     more = ("Makefile", "requirements.in", "requirements.lock", "benchmarks", "docs")
     folder = copy_of_the_project(tmp_path_factory.mktemp("documented"), *more)
-    for name in ("demo", "demo-faithful"):
+    for name in ("demo", "demo-faithful", "share30"):
         shutil.copytree(tiny_run / "results/tiny", folder / "results" / name)
     shutil.copytree(tiny_run / "results/index/tiny", folder / "results/index/simulated")
     data = tiny_run / "results/data/tiny"

@@ -82,16 +82,23 @@ def test_a_job_that_sees_fewer_devices_than_promised_stops_and_names_both(machin
     assert not (tmp_path / "ran").exists()
 
 
-def test_without_a_gpu_the_job_runs_on_the_cpu():
-    assert gpus.held(2, {"CUDA_VISIBLE_DEVICES": ""}) == []
+@pytest.mark.parametrize("hidden", ["", "-1", "NoDevFiles", "-1,0"])
+def test_without_a_gpu_the_job_runs_on_the_cpu(hidden):
+    assert gpus.held(2, {"CUDA_VISIBLE_DEVICES": hidden}) == []
 
 
-def test_the_scheduler_hands_out_devices_where_there_is_one(tmp_path):
-    environment = {"CUDA_VISIBLE_DEVICES": "2,3", "SLURM_JOB_ID": "1"}
-    assert gpus.held(2, environment, tmp_path) == ["2", "3"]
-    assert not list(tmp_path.iterdir())
+def test_what_stands_behind_a_hidden_device_is_not_visible():
+    assert gpus.visible_devices({"CUDA_VISIBLE_DEVICES": "2,-1,3"}) == ["2"]
+
+
+def test_jobs_of_one_allocation_share_its_devices_and_others_do_not_wait_for_them(tmp_path):
+    mine = {"CUDA_VISIBLE_DEVICES": "0,1", "SLURM_JOB_ID": "1"}
+    assert gpus.held(1, mine, tmp_path) == ["0"]
+    assert gpus.held(1, mine, tmp_path) == ["1"]
+    # On a node with more devices another allocation sees its own as 0 and 1 too.
+    assert gpus.held(2, mine | {"SLURM_JOB_ID": "2"}, tmp_path) == ["0", "1"]
     with pytest.raises(InputError, match="promised 3 GPUs and sees 2"):
-        gpus.held(3, environment, tmp_path)
+        gpus.held(3, mine, tmp_path)
 
 
 def test_a_job_that_asks_for_no_gpu_holds_none(tmp_path):

@@ -371,7 +371,7 @@ def remade(file, key, values, **options):
         (lambda f: remade(f, "features/rgb/frames", np.zeros((4, 8), "u1")), "quantisation_range"),
         (lambda f: remade(f, "features/rgb/indptr", [0, 3]), "rise from 0 to the 4"),
         (lambda f: remade(f, "features/rgb/indptr", [0, 2, 4]), "expected 2 values"),
-        (lambda f: f.pop("features/rgb/frames"), "take rgb out of config data.features"),
+        (lambda f: f.pop("features/rgb/frames"), "set data.features.rgb: null"),
         (lambda f: f.pop("video_ids"), "dataset video_ids of strings is missing"),
         (lambda f: remade(f, "video_ids", [5]), "dataset video_ids of strings is missing"),
         (lambda f: remade(f, "video_ids", [b"\xff"]), "not UTF-8"),
@@ -402,6 +402,17 @@ def test_own_features_that_are_not_finite_are_refused_with_their_place(tmp_path,
     path = own_file(tmp_path / "own.h5", frames, [25_000])
     with pytest.raises(InputError, match=r"rgb/frames: value 3 of frame 20001 is not finite"):
         build_index([path], {"rgb": 8}, 5)
+
+
+@pytest.mark.parametrize(("size", "warned"), [(0.04, True), (0.5, False), (5.0, False), (80, True)])
+def test_own_features_far_from_the_size_that_models_expect_are_warned_of(
+    tmp_path, caplog, size, warned
+):
+    frames = np.random.default_rng(0).choice([-size, size], (20_001, 8)).astype(np.float32)
+    path = own_file(tmp_path / "own.h5", frames, [20_001])
+    build_index([path], {"rgb": 8}, 5)
+    assert (f"rgb/frames has a root mean square of {size:.3g}" in caplog.text) == warned
+    assert (f"multiply it by {1 / size:.2g}" in caplog.text) == warned
 
 
 # Splitting.

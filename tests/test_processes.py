@@ -158,7 +158,7 @@ def test_compiling_with_several_processes_is_refused(index_path, tmp_path):
     out = tmp_path / "weights.safetensors"
     done = torchrun(2, *pretraining(index_path, out, 0, "--compile"))
     assert done.returncode == 1
-    assert "error: compute.compile works with one GPU a job" in done.stderr
+    assert "error: compute.compile works with one GPU per job" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -12,7 +12,7 @@ def main() -> None:
         "--results", nargs="+", required=True, help="table.csv and what it tells of"
     )
     parser.add_argument("--told", nargs="+", required=True, help="the .json beside each result")
-    parser.add_argument("--vocabulary", help="CSV with columns Index, Name")
+    parser.add_argument("--vocabulary", nargs="?", help="CSV with columns Index, Name")
     parser.add_argument("--folder", required=True, help="where the figures go")
     args = parser.parse_args()
     names = read_vocabulary(args.vocabulary) if args.vocabulary else {}

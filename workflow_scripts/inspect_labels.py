@@ -14,8 +14,12 @@ def main() -> None:
         metavar=("ESTIMATION", "CSV"),
         help="its thresholds; may be repeated",
     )
-    parser.add_argument("--calibration", help="calibration.json, if the scores are calibrated")
-    parser.add_argument("--truth", help="truth of the train split (.npz), where it is known")
+    parser.add_argument(
+        "--calibration", nargs="?", help="calibration.json, if the scores are calibrated"
+    )
+    parser.add_argument(
+        "--truth", nargs="?", help="truth of the train split (.npz), where it is known"
+    )
     parser.add_argument("--out", required=True, help="CSV")
     args = parser.parse_args()
     label_sets = dict(args.label_set)

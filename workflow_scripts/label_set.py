@@ -1,13 +1,15 @@
 """Thresholds by class under one estimation, and the positives that they leave of each class."""
 
 from segment_em import calibration, command_line, label_sets, provenance
-from segment_em.files import replacing
+from segment_em.tables import write_table
 
 
 def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--pseudo-labels", nargs="+", required=True, help="the E-step's chunks")
-    parser.add_argument("--calibration", help="calibration.json, if the scores are calibrated")
+    parser.add_argument(
+        "--calibration", nargs="?", help="calibration.json, if the scores are calibrated"
+    )
     parser.add_argument("--out", required=True, help="CSV with a row a class")
     args = parser.parse_args()
     options = dict(args.config["threshold"])
@@ -16,8 +18,7 @@ def main() -> None:
     table = label_sets.label_set(
         args.pseudo_labels, args.config["estimation"], rule, options, calibrated
     )
-    with replacing(args.out) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_table(args.out, table)
     inputs = [*args.pseudo_labels, *([args.calibration] if args.calibration else [])]
     provenance.write_how(args.out, provenance.stamp(args.config, inputs))
 

@@ -8,7 +8,9 @@ def main() -> None:
     parser.add_argument("--index", nargs="+", required=True, help="index chunks of the train split")
     parser.add_argument("--pseudo-labels", nargs="+", required=True, help="the E-step's chunks")
     parser.add_argument("--label-set", required=True, help="thresholds and positives by class")
-    parser.add_argument("--calibration", help="calibration.json, if the label set has one")
+    parser.add_argument(
+        "--calibration", nargs="?", help="calibration.json, if the label set has one"
+    )
     args = parser.parse_args()
     config = dict(args.config)
     taken = stages.Labels(*(config.pop(key) for key in ("estimation", "labels", "agreement")))

@@ -335,7 +335,7 @@ EDITS = {
         label_sets(1) | ITERATION_1 | AFTER_F1,
     ),
     "frames.py": (
-        ("segment_em/frames.py", "OPEN_FILES = 256", "OPEN_FILES = 255"),
+        ("segment_em/frames.py", "OPEN_FILES = 8192", "OPEN_FILES = 8191"),
         EVERYTHING_TRAINED,
     ),
     "the adapter predict.py": (

@@ -1,5 +1,6 @@
 """Where and how numbers are computed: device, threads, precision, repeatability."""
 
+import logging
 import os
 from contextlib import AbstractContextManager
 
@@ -7,6 +8,8 @@ import torch
 
 from segment_em import processes
 from segment_em.errors import InputError
+
+log = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -34,6 +37,13 @@ def prepare(threads: int, gpus: int) -> torch.device:
 
 def _device(gpus: int) -> torch.device:
     if not (gpus and torch.cuda.is_available()):
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if gpus and shown:
+            log.warning(
+                "warning: this job was given the GPUs %s, and PyTorch %s sees none: it computes on "
+                "the CPU; look at the driver, and whether this PyTorch is built for CUDA",
+                *(shown, torch.__version__),
+            )
         return torch.device("cpu")
     found, needed = torch.cuda.device_count(), max(gpus, processes.count())
     if found < needed:

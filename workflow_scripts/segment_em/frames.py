@@ -4,6 +4,7 @@ Shapes: B videos of a batch, T frames of a clip, F values a frame, V videos of t
 """
 
 import mmap
+import resource
 import struct
 import threading
 from collections import OrderedDict
@@ -16,11 +17,27 @@ from segment_em.errors import InputError
 from segment_em.index import Index
 from segment_em.records import mapped
 
-OPEN_FILES = 256  # maps that a reader keeps; each holds a descriptor, and 1,024 is a usual limit
+# Maps that a reader keeps at most, each with a descriptor: more than YouTube-8M has files a split.
+OPEN_FILES = 8192
+SPARE_DESCRIPTORS = 256  # of a process, for all but these maps
 
 STORED_CRC = struct.Struct("<I")
 
 REINDEX = "index its split again, or put the old file back"
+
+
+def _open_files() -> int:
+    """How many maps a reader keeps: OPEN_FILES, or as many as the system allows this process.
+
+    In random order each video lies in another file, and opening one again costs a request to the
+    server of a network file system. The soft limit, usually 1,024, is for programs with `select`.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = OPEN_FILES + SPARE_DESCRIPTORS
+    if hard != resource.RLIM_INFINITY:
+        allowed = min(allowed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    return max(1, min(OPEN_FILES, allowed - SPARE_DESCRIPTORS))
 
 
 class FrameReader:
@@ -37,6 +54,7 @@ class FrameReader:
         self._buffers = Buffers()
         self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()  # by file, last opened last
         self._maps_change = threading.Lock()
+        self._open_files = _open_files()
         self._first = next(iter(index.modalities.values()))  # of equal files in all modalities
 
     @property
@@ -61,7 +79,7 @@ class FrameReader:
         return out, self.fill(rows, out)
 
     def fill(self, rows: np.ndarray, out: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """As batch, but into arrays that are there already, such as pinned memory.
+        """As batch, but into arrays that are there already.
 
         Writing into memory that was used before is a fifth to a third faster than into new.
         """
@@ -121,7 +139,7 @@ class FrameReader:
             )
         with self._maps_change:
             self._maps[file] = buffer
-            if len(self._maps) > OPEN_FILES:
+            if len(self._maps) > self._open_files:
                 self._maps.popitem(last=False)
         return buffer
 

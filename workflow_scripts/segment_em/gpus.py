@@ -1,7 +1,8 @@
 """Which GPUs a job holds: a file lock a device, dropped by the kernel when the job ends.
 
 Snakemake limits how many jobs with a GPU run at once, but gives them no device: two would both
-take the first one. Under SLURM the scheduler hands them out, and no lock is needed.
+take the first one. Under SLURM a job sees the devices of its allocation alone. Several jobs may
+share one, where Snakemake itself runs within it, so the locks are those of the allocation.
 """
 
 import fcntl
@@ -11,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 
 from segment_em.errors import InputError
@@ -18,6 +20,8 @@ from segment_em.errors import InputError
 log = logging.getLogger(__name__)
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+# What hides devices: CUDA takes none from the first such name on.
+NO_DEVICE = ("-1", "NoDevFiles")
 SECONDS_BETWEEN_TRIES = 0.2
 SECONDS_BETWEEN_MESSAGES = 60.0
 
@@ -28,7 +32,8 @@ def visible_devices(environment: Mapping[str, str]) -> list[str]:
     Empty where there is no GPU.
     """
     if VISIBLE in environment:
-        return [name.strip() for name in environment[VISIBLE].split(",") if name.strip()]
+        names = [name.strip() for name in environment[VISIBLE].split(",") if name.strip()]
+        return list(takewhile(lambda name: name not in NO_DEVICE, names))
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -41,8 +46,8 @@ def held(count: int, environment: Mapping[str, str], folder: Path | None = None)
     """Hold `count` of the visible devices, no other job's, until this process and its heirs end.
 
     Waits until enough are free. On a machine without a GPU nothing is held: the job runs on the
-    CPU. folder: where the lock files lie. Raises InputError if fewer devices than `count` are
-    visible.
+    CPU. folder: in which the lock files lie; the temporary one. Raises InputError if fewer devices
+    than `count` are visible.
     """
     devices = visible_devices(environment)
     if not devices or count == 0:
@@ -52,15 +57,10 @@ def held(count: int, environment: Mapping[str, str], folder: Path | None = None)
             f"this job was promised {count} GPUs and sees {len(devices)} ({', '.join(devices)}); "
             f"lower compute.gpu, or give the machine's devices in {VISIBLE}"
         )
-    if "SLURM_JOB_ID" in environment:
-        return devices[:count]
-    return _locked(count, devices, folder or _lock_folder())
-
-
-def _lock_folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"segment-em-gpus-{os.getuid()}"
+    name = f"segment-em-gpus-{os.getuid()}{environment.get('SLURM_JOB_ID', '')}"
+    folder = (folder or Path(tempfile.gettempdir())) / name
     folder.mkdir(exist_ok=True)
-    return folder
+    return _locked(count, devices, folder)
 
 
 def _locked(count: int, devices: list[str], folder: Path) -> list[str]:

@@ -9,10 +9,12 @@ from typing import Any
 
 
 def keeps(rule: str, value: float, options: Mapping[str, Any]) -> bool:
-    """Whether a value is "at least <number>", "below <number>" or "a divisor of <option>"."""
+    """Whether a value is "at least", "above" or "below" a number, or "a divisor of" an option."""
     kind, _, bound = rule.rpartition(" ")
     if kind == "at least":
         return value >= float(bound)
+    if kind == "above":
+        return value > float(bound)
     if kind == "below":
         return value < float(bound)
     if kind == "a divisor of":

@@ -3,6 +3,7 @@
 Shapes: V videos, N frames of all videos.
 """
 
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,12 @@ from segment_em.errors import InputError
 from segment_em.index import Index, Modality, id_array, place_columns, quantisation
 from segment_em.records import LONGEST_ID
 
+log = logging.getLogger(__name__)
+
 SEE_FORMAT = "see docs/format.md, own features"
 FRAMES_AT_ONCE = 10_000  # that are looked through: 40 MB of 1,024 float32
+# Root mean squares that the models' learning rates suit; YouTube-8M's are .5 and .7.
+USUAL_SIZE = (0.1, 10.0)
 
 
 def own_index(path: str, features: Mapping[str, int], segment_frames: int) -> Index:
@@ -80,14 +85,15 @@ def _own_modality(path: str, file: h5py.File, name: str, width: int, videos: int
     key = f"features/{name}/frames"
     if not isinstance(file.get(key), h5py.Dataset):
         raise InputError(
-            f"{path}: dataset {key} is missing: add it or take {name} out of config data.features"
+            f"{path}: dataset {key} is missing: add it or set data.features.{name}: null"
         )
     frames = file[key]
     dtype = _own_dtype(path, frames, width)
     indptr = hdf5.array(path, file, f"features/{name}/indptr", "iu", videos + 1, SEE_FORMAT)
     indptr = indptr.astype(np.int64)
     hdf5.require_indptr(path, f"features/{name}/indptr", indptr, len(frames), SEE_FORMAT)
-    _require_finite(path, frames)
+    if frames.dtype.kind == "f":
+        _look_through(path, frames)
     stride = width * np.dtype(dtype).itemsize
     start = frames.id.get_offset() or 0  # None where there are no frames
     scale, bias = _own_scale(path, frames) if dtype == "uint8" else (1.0, 0.0)
@@ -95,18 +101,26 @@ def _own_modality(path: str, file: h5py.File, name: str, width: int, videos: int
     return Modality(width, dtype, scale, bias, *place_columns(places))
 
 
-def _require_finite(path: str, frames: h5py.Dataset) -> None:
-    """Floats are read through once, here: one NaN would end a training days later."""
-    if frames.dtype.kind != "f":
-        return
+def _look_through(path: str, frames: h5py.Dataset) -> None:
+    """Floats are read once, here: one NaN would end a training days later, small ones slow it."""
+    squares = 0.0
     for first in range(0, len(frames), FRAMES_AT_ONCE):
-        finite_TF = np.isfinite(frames[first : first + FRAMES_AT_ONCE])
+        values_TF = frames[first : first + FRAMES_AT_ONCE].astype(np.float32)
+        finite_TF = np.isfinite(values_TF)
         if not finite_TF.all():
             frame, value = np.argwhere(~finite_TF)[0]
             raise InputError(
                 f"{path}: {frames.name}: value {value} of frame {first + frame} is not finite: "
                 "correct it, or leave that video out"
             )
+        squares += float(np.square(values_TF, dtype=np.float64).sum())
+    size = math.sqrt(squares / max(1, frames.size))
+    if size and not USUAL_SIZE[0] <= size <= USUAL_SIZE[1]:
+        log.warning(
+            "warning: %s: %s has a root mean square of %.3g per value, and the models learn best "
+            "near 1: multiply it by %.2g when you write it, in all files alike",
+            *(path, frames.name, size, 1 / size),
+        )
 
 
 def _own_dtype(path: str, frames: h5py.Dataset, width: int) -> str:

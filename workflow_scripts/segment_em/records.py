@@ -219,7 +219,7 @@ def _require_frame_level(context, lists, features: Mapping[str, int]) -> None:
     have = sorted(key[:40].decode(errors="replace") for key in lists)[:10]
     raise MalformedError(
         f"no feature list {missing[0]!r} (there are: {have}): give frame-level records "
-        f"or take {missing[0]} out of config data.features"
+        f"or set data.features.{missing[0]}: null"
     )
 
 

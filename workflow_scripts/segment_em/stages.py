@@ -3,6 +3,7 @@
 A stage builds the objects (videos, labels, model, plan) and hands them to training or inference.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,18 @@ from segment_em.training import (
 )
 from segment_em.training_state import StateFile
 
+log = logging.getLogger(__name__)
+
+# A batch of fewer videos than that says little of the corpus, to batch norms least of all.
+FEW_VIDEOS = 8
+
 
 @dataclass(frozen=True)
 class Training:
     """The settings of one training job, as the workflow hands them over.
 
     features: [modality, width] pairs in order. batch: segments for a frame-level model, videos
-    for a sequence model. extra: what only one stage needs (video_loss, validation_fraction, ...).
+    for a sequence model.
     """
 
     architecture: str
@@ -65,6 +71,12 @@ class Training:
         """
         segments_a_video = self.max_frames // self.segment_frames
         videos = max(1, self.batch // segments_a_video) if frame_level else self.batch
+        if frame_level and videos < FEW_VIDEOS:
+            log.warning(
+                "warning: a batch of %d segments is %d videos of data.max_frames (%d): raise the "
+                "model's training.batch along with data.max_frames",
+                *(self.batch, videos, self.max_frames),
+            )
         return Plan(
             epochs=self.epochs,
             average_epochs=self.average_epochs,
@@ -210,7 +222,7 @@ def _prepare(job: TrainingJob) -> torch.device:
     processes.join(job.gpus)
     if job.compile and processes.count() > 1:
         # The compiler ended such jobs with SIGABRT where batch norms sum over processes.
-        raise InputError("compute.compile works with one GPU a job; set compute.gpu to 1")
+        raise InputError("compute.compile works with one GPU per job; set compute.gpu to 1")
     return prepare(job.threads, job.gpus)
 
 

@@ -67,11 +67,24 @@ def segment_means(
     return torch.einsum("bsp,bspf->bsf", weights_BSP.to(frames_BTF.dtype), frames_BSPF)
 
 
+def logits_of(classifier: nn.Linear, segments_XF: torch.Tensor) -> torch.Tensor:
+    """Return logits [..., C]; where nothing is trained, in the precision of the weights.
+
+    bfloat16 has 256 steps an octave: of two million segments many would have the same score, and
+    what is ranked must not have ties.
+    """
+    if classifier.training:
+        return classifier(segments_XF)
+    with torch.autocast(segments_XF.device.type, enabled=False):
+        return classifier(segments_XF.to(classifier.weight.dtype))
+
+
 def classify(
     classifier: nn.Linear, segments_BSF: torch.Tensor, segment_mask_BS: torch.Tensor
 ) -> torch.Tensor:
     """Return logits [B, S, C], 0 for segments without a real frame."""
-    return classifier(segments_BSF).masked_fill(~segment_mask_BS.unsqueeze(2), 0.0)
+    logits_BSC = logits_of(classifier, segments_BSF)
+    return logits_BSC.masked_fill(~segment_mask_BS.unsqueeze(2), 0.0)
 
 
 def with_context(

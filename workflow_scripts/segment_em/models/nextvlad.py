@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from segment_em.errors import InputError
 from segment_em.models._segments import (
+    logits_of,
     pack,
     real_rows,
     segment_mask,
@@ -100,14 +101,10 @@ class Vlad(nn.Module):
 
     def __init__(self, width: int, expansion: float, groups: int, clusters: int, decay: float):
         super().__init__()
-        expanded = round(width * expansion)
-        if expanded < groups or expanded % groups:
-            raise InputError(
-                f"models: nextvlad: {width} features times expansion {expansion} are {expanded}, "
-                f"which {groups} groups do not divide; change groups or expansion"
-            )
         self.groups, self.clusters = groups, clusters
-        self.group_width = expanded // groups
+        # Rounded to whole groups, so that features of any width will do.
+        self.group_width = max(1, round(width * expansion / groups))
+        expanded = groups * self.group_width
         self.width = clusters * self.group_width
         self.expand = he_linear(width, expanded, bias=True)
         self.attention = he_linear(expanded, groups, bias=True)
@@ -183,7 +180,7 @@ class Model(nn.Module):
         segment_frames: int,
         *,
         fusion: Literal["early", "late"],
-        expansion: float,
+        expansion: Annotated[float, "above 0"],
         groups: Annotated[int, "at least 1"],
         clusters: Annotated[int, "at least 1"],
         hidden: Annotated[int, "at least 1"],
@@ -231,4 +228,4 @@ class Model(nn.Module):
     def score(self, descriptors_NV: torch.Tensor) -> torch.Tensor:
         """Return logits [N, C] of the concatenated descriptors of segments."""
         hidden_NH = self.hidden_norm(self.hidden(self.dropout(descriptors_NV)))
-        return self.classifier(self.gate(hidden_NH))
+        return logits_of(self.classifier, self.gate(hidden_NH))
