@@ -1,15 +1,22 @@
-# A wrapper around plain pip, snakemake and pytest calls; README.md shows them.
+# A wrapper around plain pip, snakemake and pytest calls. make help lists the targets.
 PYTHON ?= python3
 CORES ?= 2
 BIN := .venv/bin
 # Single-threaded jobs side by side beat one job with many threads at these sizes.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 
-.PHONY: demo demo-seeds demo-faithful collage collage-small ablation test test-reruns test-slurm test-faults bench lint lock clean
+.PHONY: help demo demo-seeds demo-faithful collage collage-small ablation test test-reruns test-slurm test-faults bench lint lock clean
 
+# This list.
+help:
+	@awk '/^#/ { said = said " " substr($$0, 3); next } \
+		/^[a-z][a-z-]*:/ { sub(":.*", ""); printf "%-15s%s\n", $$0, said } { said = "" }' Makefile
+
+# The whole process on simulated videos: about five minutes on two cores.
 demo: $(BIN)/installed
 	$(RUN)
 
+# The same with the paper's own settings.
 demo-faithful: $(BIN)/installed
 	$(RUN) --configfile configs/demo-faithful.yaml
 
@@ -20,9 +27,11 @@ demo-seeds: $(BIN)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/seeds.py --cores $(CORES) \
 		--configfile configs/demo-faithful.yaml --out results/seeds/demo-faithful.csv
 
+# The process on real vectors of YouTube-8M (docs/data.md, the collage).
 collage: $(BIN)/installed data/yt8m-collage
 	$(RUN) --configfile configs/collage.yaml
 
+# A short version of it.
 collage-small: $(BIN)/installed data/yt8m-collage
 	$(RUN) --configfile configs/collage.yaml configs/collage-small.yaml
 
@@ -33,8 +42,9 @@ ablation: $(BIN)/installed data/yt8m-collage
 data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false
 
+# All tests but the three slower suites below: ten minutes on two cores.
 test: $(BIN)/installed
-	$(BIN)/python -m pytest -m "not reruns and not slurm and not faults" --numprocesses $(CORES) --dist loadfile --durations 15
+	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --durations 15
 
 # What is made again after a change, and whether it equals a run from scratch. Minutes more.
 test-reruns: $(BIN)/installed
@@ -49,8 +59,8 @@ test-slurm: $(BIN)/installed
 test-faults: $(BIN)/installed
 	$(BIN)/python -m pytest -m faults -rs
 
-# What this machine can run, against named baselines: results/benchmarks/*.json and one table.
 BENCHMARKS := reader batches steps estep metric submission memory plan page demo gpu
+# What this machine can run, against named baselines: results/benchmarks/*.json and one table.
 bench: $(BIN)/installed
 	-$(MAKE) .venv-bench/installed
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
@@ -62,6 +72,7 @@ bench: $(BIN)/installed
 	.venv-bench/bin/pip install --quiet --requirement benchmarks/requirements.txt
 	touch $@
 
+# ruff, snakefmt and snakemake --lint.
 lint: $(BIN)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -77,6 +88,8 @@ lock:
 	.venv-lock/bin/pip freeze | sed 's/+[a-z0-9]*$$//' >> $@.tmp
 	mv $@.tmp requirements.lock && rm -rf .venv-lock
 
+# Removes the results of demo, demo-faithful and collage, and every index and all simulated records,
+# those of your own experiments too.
 clean:
 	rm -rf results/demo results/demo-faithful results/collage results/data results/index
 
