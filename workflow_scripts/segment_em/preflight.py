@@ -171,8 +171,8 @@ def report(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings)
     if not table["videos"].any():
         raise InputError(
             f"data.segment_classes: no video of the train split carries any of these {len(table)} "
-            f"classes; labels there are such as {splits['train'].labels.indices[:5].tolist()}; give "
-            "the list that belongs to the records"
+            f"classes; labels there are such as {splits['train'].labels.indices[:5].tolist()}; "
+            "give the list that belongs to the records"
         )
     if not table["validation_positives"].any():
         raise InputError(
