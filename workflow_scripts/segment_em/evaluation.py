@@ -121,7 +121,7 @@ def rated_segments(
     """
     ratings = index.ratings
     first = np.concatenate([[0], counts.cumsum()])
-    video = np.repeat(np.arange(len(index)), np.diff(ratings.indptr))
+    video = index.rated_rows()
     start = ratings.start_second.astype(np.int64)
     segment = start // segment_frames
     row = np.where(segment < counts[video], first[video] + segment, -1)

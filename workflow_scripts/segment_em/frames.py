@@ -55,12 +55,11 @@ class FrameReader:
         self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()  # by file, last opened last
         self._maps_change = threading.Lock()
         self._open_files = _open_files()
-        self._first = next(iter(index.modalities.values()))  # of equal files in all modalities
 
     @property
     def frame_counts(self) -> np.ndarray:
         """int64 [V]: frames of the first modality, at most max_frames."""
-        return np.minimum(self._first.frames, self.max_frames).astype(np.int64)
+        return np.minimum(self.index.first.frames, self.max_frames).astype(np.int64)
 
     def batch(
         self, rows: np.ndarray, padded_frames: int
@@ -106,7 +105,7 @@ class FrameReader:
 
     def _check_size(self, row: int) -> None:
         """The file must be as long as when it was indexed: a map reaching past it is a SIGBUS."""
-        file = int(self._first.file[row])
+        file = int(self.index.first.file[row])
         now, then = self._map(file).size(), int(self.index.file_bytes[file])
         if now != then:
             raise InputError(
@@ -119,7 +118,7 @@ class FrameReader:
         end = int(self.index.payload_end[row])
         if end < 0:
             return
-        file = int(self._first.file[row])
+        file = int(self.index.first.file[row])
         if STORED_CRC.unpack_from(self._map(file), end)[0] != self.index.payload_crc[row]:
             raise InputError(
                 f"{self.index.files[file]} changed since it was indexed: video "

@@ -75,6 +75,15 @@ class Index:
     def __len__(self) -> int:
         return len(self.video_ids)
 
+    @property
+    def first(self) -> Modality:
+        """The modality that counts a video's frames."""
+        return next(iter(self.modalities.values()))
+
+    def rated_rows(self) -> np.ndarray:
+        """int64 [ratings]: the row of each rating's video."""
+        return np.repeat(np.arange(len(self)), np.diff(self.ratings.indptr))
+
     def take(self, rows) -> "Index":
         """Index of some of the videos. rows: int [n], bool [V] or a slice; the order is kept."""
         rows = np.arange(len(self))[rows]
@@ -159,7 +168,7 @@ def joined(parts: Sequence[Index]) -> Index:
         tuple(sorted(damage for part in parts for damage in part.skipped)),
     )
     _require_distinct_ids(index)
-    first = next(iter(index.modalities.values()))
+    first = index.first
     return index.take(np.lexsort((first.offset, first.file)))
 
 
@@ -217,7 +226,7 @@ def _require_distinct_ids(index: Index) -> None:
     equal = index.video_ids[order][1:] == index.video_ids[order][:-1]
     if equal.any():
         pair = order[int(equal.argmax()) :][:2]
-        file = next(iter(index.modalities.values())).file
+        file = index.first.file
         one, other = (index.files[file[row]] for row in pair)
         raise InputError(
             f"video {str(index.video_ids[pair[0]])!r} is in {one} and in {other}: "

@@ -26,16 +26,16 @@ def left_out(splits: Mapping[str, Index], class_ids: np.ndarray, max_frames: int
 
 def rating_of_segment(index: Index, max_frames: int, segment_frames: int) -> np.ndarray:
     """bool [R]: whether the rated segment exists in the video as it is read, cut at max_frames."""
-    frames_V = np.minimum(_frames(index), max_frames).astype(np.int64)
+    frames_V = np.minimum(index.first.frames, max_frames).astype(np.int64)
     segments_V = -(-frames_V // segment_frames)
-    return index.ratings.start_second // segment_frames < segments_V[_video(index)]
+    return index.ratings.start_second // segment_frames < segments_V[index.rated_rows()]
 
 
 def _cut(name: str, index: Index, max_frames: int) -> Iterator[str]:
-    frames_V = _frames(index)
+    frames_V = index.first.frames
     longer = int((frames_V > max_frames).sum())
     if longer:
-        start_R, video_R = index.ratings.start_second, _video(index)
+        start_R, video_R = index.ratings.start_second, index.rated_rows()
         lost = int(((start_R >= max_frames) & (start_R < frames_V[video_R])).sum())
         ratings = f", with {lost} of {len(start_R)} ratings" if lost else ""
         yield (
@@ -64,13 +64,3 @@ def _contradictory(name: str, index: Index) -> Iterator[str]:
             f"data.{name}: {both} times a segment and class has both answers: neither is used: "
             "give one, such as the majority's"
         )
-
-
-def _frames(index: Index) -> np.ndarray:
-    """int [V]: of the modality that counts a video's frames."""
-    return np.asarray(next(iter(index.modalities.values())).frames)
-
-
-def _video(index: Index) -> np.ndarray:
-    """int [R]: the row of each rating's video."""
-    return np.repeat(np.arange(len(index)), np.diff(index.ratings.indptr))

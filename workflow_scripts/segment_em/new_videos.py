@@ -73,7 +73,7 @@ def files_of(patterns: Sequence[str]) -> list[str]:
 
 
 def _say_what_is_cut(index: Index, max_frames: int) -> None:
-    longer = int((next(iter(index.modalities.values())).frames > max_frames).sum())
+    longer = int((index.first.frames > max_frames).sum())
     if longer:
         log.warning(
             "%d of %d videos are longer than %d s, to which the models were trained: what follows "

@@ -65,7 +65,7 @@ def class_table(
 
 def _carried(train: Index, class_ids: np.ndarray, settings: Settings) -> np.ndarray:
     """int64 [2, C]: videos that carry each class, and their segments."""
-    frames_V = np.minimum(next(iter(train.modalities.values())).frames, settings.max_frames)
+    frames_V = np.minimum(train.first.frames, settings.max_frames)
     segments_V = -(-frames_V.astype(np.int64) // settings.segment_frames)
     column_L = columns_of(class_ids, train.labels.indices)
     video_L = np.repeat(np.arange(len(train)), np.diff(train.labels.indptr))[column_L >= 0]

@@ -34,4 +34,4 @@ def _rows(index: Index) -> dict[str, int]:
 
 
 def _file(index: Index, row: int) -> str:
-    return index.files[int(next(iter(index.modalities.values())).file[row])]
+    return index.files[int(index.first.file[row])]

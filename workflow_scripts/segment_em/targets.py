@@ -75,7 +75,7 @@ class Ratings:
         say that it is probably absent.
         """
         ratings = index.ratings
-        video = np.repeat(np.arange(len(index)), np.diff(ratings.indptr))
+        video = index.rated_rows()
         segment = ratings.start_second.astype(np.int64) // segment_frames
         column = columns_of(class_ids, ratings.class_id)
         usable = (column >= 0) & (segment < segment_counts[video])
