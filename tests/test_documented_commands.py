@@ -42,11 +42,7 @@ ELSEWHERE = {
     "python benchmarks/table.py --write": ("Makefile", "$(BIN)/python benchmarks/table.py"),
 }
 # Where a figure came from; make bench runs them all.
-ELSEWHERE |= {
-    f"python benchmarks/{name}.py": ("Makefile", f" {name} ")
-    for name in ORDER
-    if name not in ("demo", "gpu")  # not measured yet
-}
+ELSEWHERE |= {f"python benchmarks/{name}.py": ("Makefile", f" {name}") for name in ORDER}
 # Not run: they ask a service on the network, which tests may not; their page says so.
 BY_HAND = {
     "python -m venv .venv-audit && .venv-audit/bin/pip install pip-audit",
