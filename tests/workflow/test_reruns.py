@@ -417,7 +417,7 @@ def test_a_changed_record_file_repeats_its_chunk_and_what_follows(project):
     runs = (*MEMBERS, *CONTROLS, "ensemble", "controls/ensemble")
     tests = {f"{run}/test.{ending}" for run in runs for ending in ("json", "ratings.csv")}
     assert project.wanted() == (
-        index("test", chunk) | tests | {f"predictions/{chunk}.h5"} | CSV | SHOWN | TABLE
+        index("test", chunk) | PREFLIGHT | tests | {f"predictions/{chunk}.h5"} | CSV | SHOWN | TABLE
     )
 
 
