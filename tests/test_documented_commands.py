@@ -150,7 +150,7 @@ TRIED = {tuple(runnable(block)): block for block in reversed(SHELL) if runnable(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", reversed(TRIED.values()), ids=str)
+@pytest.mark.parametrize("block", [*reversed(TRIED.values())], ids=str)
 def test_the_commands_of_a_block_succeed(project, block):
     if "git clone" in block.text and not (ROOT / ".git").exists():
         pytest.skip("not a git checkout, which could be cloned")
