@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Single-threaded jobs side by side beat one job with many threads at these sizes.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 
-.PHONY: help demo demo-seeds demo-faithful collage collage-small ablation test test-reruns test-slurm test-faults bench lint lock clean
+.PHONY: help demo demo-seeds demo-faithful collage collage-small ablation test test-docs test-reruns test-slurm test-faults bench lint lock clean
 
 # This list.
 help:
@@ -42,9 +42,13 @@ ablation: $(BIN)/installed data/yt8m-collage
 data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false
 
-# All tests but the three slower suites below: ten minutes on two cores.
+# All tests but the four slower suites below: ten minutes on two cores.
 test: $(BIN)/installed
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --durations 15
+
+# What the documentation shows: every command, own features, a model and an estimator of one's own.
+test-docs: $(BIN)/installed
+	$(BIN)/python -m pytest -m docs -rs --numprocesses $(CORES) --dist loadfile
 
 # What is made again after a change, and whether it equals a run from scratch. Minutes more.
 test-reruns: $(BIN)/installed

@@ -149,7 +149,7 @@ def as_it_is_tried(command, project):
 TRIED = {tuple(runnable(block)): block for block in reversed(SHELL) if runnable(block)}
 
 
-@pytest.mark.slow
+@pytest.mark.docs
 @pytest.mark.parametrize("block", [*reversed(TRIED.values())], ids=str)
 def test_the_commands_of_a_block_succeed(project, block):
     if "git clone" in block.text and not (ROOT / ".git").exists():

@@ -10,6 +10,8 @@ import pytest
 from documentation import copy_of_the_project, texts
 from workflow_runs import TINY, snakemake
 
+pytestmark = pytest.mark.docs
+
 LIBRARY = "workflow_scripts/segment_em"
 
 
@@ -43,7 +45,6 @@ def test_the_tests_of_every_model_take_it_in(project):
     assert passed >= 10
 
 
-@pytest.mark.slow
 def test_they_train_from_their_config_entries_alone(project, tmp_path):
     entries = next(text for text in texts("README.md", "yaml") if "mine@careful" in text)
     overlay = tmp_path / "mine.yaml"
