@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 sys.path[:0] = [f"{workflow.basedir}/rules", f"{workflow.basedir}/workflow_scripts"]
+from ancient_inputs import look_behind_ancient_inputs
 from configuration import ConfigError
 from entries import SPLITS
 from recall import recall_from_stamps
@@ -29,6 +30,7 @@ from variations import experiments_of
 
 recall_from_stamps()
 look_again_once()
+look_behind_ancient_inputs()
 
 try:
     EXPERIMENTS = experiments_of(config)

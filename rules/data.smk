@@ -98,9 +98,6 @@ rule preflight:  # what will starve or is left out, before anything is trained
         "results/{experiment}/preflight.log",
     benchmark:
         "results/{experiment}/preflight.benchmark.tsv"
-    # Before the training that it warns about. Not an ancient input of it: while such an input is made
-    # again, Snakemake looks for no change in what follows.
-    priority: 1
     conda:
         "../envs/data.yaml"
     resources:
@@ -118,7 +115,7 @@ rule preflight:  # what will starve or is left out, before anything is trained
         " --classes {input.classes:q} --vocabulary {input.vocabulary:q} --out {output.table:q} 2>&1 | tee {log:q}"
 
 
-rule check_splits:  # no video may be in two: pretraining waits for it, and does not depend on it
+rule check_splits:  # no video may be in two
     input:
         train=lambda wildcards: dataset(wildcards).index("train"),
         segments=lambda wildcards: dataset(wildcards).index("segments"),

@@ -6,7 +6,9 @@ rule pretrain:  # line 2, eqs. 15 and 16
     input:
         index=lambda wildcards: of(wildcards).data.index("train"),
         classes=lambda wildcards: of(wildcards).data.class_list,
+        # What stops before a GPU hour is spent: training waits for it and does not depend on it.
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
+        preflight=ancient("results/{experiment}/preflight.csv"),
     output:
         weights="results/{experiment}/{untaught}/pretrained.safetensors",
         how="results/{experiment}/{untaught}/pretrained.json",

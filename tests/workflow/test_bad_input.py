@@ -82,23 +82,21 @@ def test_a_mistake_in_the_configuration_stops_before_any_job(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-def test_a_class_list_that_does_not_fit_the_records_is_refused(tiny_run, tmp_path):
+def test_a_class_list_that_does_not_fit_the_records_is_refused_before_anything_is_trained(
+    tiny_run, tmp_path
+):
     classes = tmp_path / "classes.csv"
     classes.write_text("Index\n3861\n")
     data = tiny_run / "results/data/tiny"
     done = snakemake(
-        tmp_path,
-        "--until",
-        "pretrain",
-        "--config",
-        "experiment=misfit",
+        *(tmp_path, "--until", "pretrain", "--keep-going", "--config", "experiment=misfit"),
         f"data={{name: misfit, train: '{data}/train-*.tfrecord', "
         f"segments: '{data}/segments-*.tfrecord', test: '{data}/test-*.tfrecord', "
         f"segment_classes: '{classes}'}}",
     )
     assert done.returncode != 0
     assert "no video of the train split carries any of these 1 classes" in done.stdout
-    assert not list((tmp_path / "results/misfit").rglob("*.safetensors"))
+    assert not list((tmp_path / "results/misfit").rglob("pretrain.log"))
 
 
 def test_a_video_for_fine_tuning_and_test_is_refused_before_anything_is_trained(tiny_run, tmp_path):

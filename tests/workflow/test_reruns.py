@@ -421,6 +421,15 @@ def test_a_changed_record_file_repeats_its_chunk_and_what_follows(project):
     )
 
 
+def test_a_setting_that_changes_along_with_a_record_file_is_seen(project):
+    """Training waits for the check of the splits, which the record file repeats."""
+    chunk = chunk_of(project, "test-000.tfrecord")
+    records = project.folder / "records"
+    shutil.copy(records / "test-001.tfrecord", records / "test-000.tfrecord")
+    project.configure(setting("training.pretrain", {"epochs": 3}))
+    assert project.wanted() == index("test", chunk) | PREFLIGHT | EVERYTHING_TRAINED
+
+
 def test_an_added_record_file_repeats_its_chunk_and_what_follows(project):
     # Chunk 000 by the hash of its name.
     records = project.folder / "records"
