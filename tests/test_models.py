@@ -4,11 +4,13 @@ import importlib
 import inspect
 import math
 import typing
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental import _config as fx_config
 
 from segment_em import models
 from segment_em.errors import InputError
@@ -403,6 +405,24 @@ def test_what_is_ranked_is_not_rounded_by_mixed_precision(architecture, fusion):
     # As bfloat16, no more than 256 values in each octave could be told apart.
     real = logits[logits != 0]
     assert (real.bfloat16().float() != real).float().mean() > 0.9
+
+
+@fx_config.patch(meta_nonzero_assume_all_nonzero=True)
+@every_model
+@pytest.mark.parametrize("training", [False, True])
+def test_all_is_computed_on_the_device_of_the_input(architecture, fusion, training, monkeypatch):
+    """On PyTorch's device "meta", which computes nothing and refuses tensors of another device."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # has none for it
+    model = small_model(architecture, fusion).to("meta").train(training)
+    features, mask = clips(LENGTHS)
+    features = {name: values.to("meta") for name, values in features.items()}
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        model(features, mask)
+    logits = model(features, mask.to("meta"))
+    logits.sum().backward()
+    assert {logits.device.type} | {weight.grad.device.type for weight in model.parameters()} == {
+        "meta"
+    }
 
 
 @every_model
