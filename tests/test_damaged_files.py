@@ -173,7 +173,7 @@ def test_values_that_cannot_be_are_refused(tmp_path, name, key, value, expected)
 
 def test_chunks_of_other_classes_are_refused(tmp_path):
     for write, read_all in (
-        (write_labels_file, labels.read_chunks),
+        (write_labels_file, lambda paths: list(labels.read_chunks(paths))),
         (write_predictions_file, predictions.read_all_predictions),
     ):
         paths = [tmp_path / "000.h5", tmp_path / "001.h5"]

@@ -1,5 +1,8 @@
 """Pseudo-labels: what is stored, read back, and made into label sets."""
 
+import os
+import resource
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -108,6 +111,23 @@ def test_videos_are_found_in_whichever_chunk_they_are(tmp_path):
         (0, 1, 0),
         (1, 0, 2),
     ]
+
+
+def test_no_chunk_stays_open(tmp_path):
+    paths = [tmp_path / f"{number}.h5" for number in range(20)]
+    for number, path in enumerate(paths):
+        write(path, SCORES[:2], CARRIED[:2], [f"v{number}"], [0, 2])
+    open_before = len(os.listdir("/proc/self/fd"))
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_before + 20, allowed[1]))
+    try:
+        label_set(paths, "video_prior", "fixed", {"delta": 0.4}, None)
+        ids = [f"v{number}" for number in range(20)]
+        source = labels.PseudoLabels(paths, ids, reading("video_prior", 0.4), np.zeros(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert len(source.entries(np.arange(20)).clip) == 20
 
 
 def test_a_video_without_scores_is_named(chunk_path):

@@ -1,5 +1,6 @@
 """Reading HDF5 files that someone else may have written: what is not as it must be is one line."""
 
+import errno
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import numpy as np
 from segment_em.errors import InputError
 
 DELETE = "delete it to make it anew"
+TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 
 @contextmanager
@@ -22,6 +24,8 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
     # A damaged file fails inside HDF5 with whatever its library makes of what it finds.
     except (OSError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
+        if getattr(error, "errno", None) in TOO_MANY_OPEN:
+            raise InputError(f"{path}: {reason}: raise the limit, see ulimit -n") from error
         raise InputError(f"{path}: not a readable HDF5 file ({reason}): make it anew") from error
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segment_em import calibration, estimators
-from segment_em.labels import Chunk, Judged, read_chunk
+from segment_em.labels import Chunk, Judged, read_chunks
 from segment_em.truth import Truth
 
 COLUMNS = ["class", "estimation", "positives", "agreed", "any", "correct", "true"]
@@ -33,12 +33,11 @@ def inspect(
     in which the class truly occurs; true, segments of the corpus in which it does. The last two
     are empty where no truth is known. Reads chunk by chunk: memory does not grow with the corpus.
     """
-    chunks = [read_chunk(path) for path in pseudo_label_paths]
     tables = {name: pd.read_csv(path) for name, path in label_sets.items()}
     calibrated = calibration.read(calibration_path) if calibration_path else None
     truth = Truth(truth_path) if truth_path else None
     counts_4EC, true_C = 0, 0
-    for chunk in chunks:
+    for chunk in read_chunks(pseudo_label_paths):
         true_NC = _true_segments(chunk, truth, segment_frames, max_frames)
         counts_4EC = counts_4EC + _counts(
             chunk.judged(slice(None), calibrated), _segment_of(chunk), tables, true_NC
@@ -46,7 +45,7 @@ def inspect(
         true_C = true_C + true_NC.sum(axis=0)
     rows = []
     for number, name in enumerate(tables):
-        for column, class_id in enumerate(chunks[0].class_ids.tolist()):
+        for column, class_id in enumerate(chunk.class_ids.tolist()):
             positives, agreed, either, correct = counts_4EC[:, number, column].tolist()
             known = (correct, int(true_C[column])) if truth else (None, None)
             rows.append((class_id, name, positives, agreed, either, *known))

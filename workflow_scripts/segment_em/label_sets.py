@@ -4,7 +4,7 @@ Numpy only; reads chunk by chunk, so memory does not grow with the corpus.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,22 +47,19 @@ def label_set(
     there is a calibration); segments (of the corpus, the same in each row).
     Raises InputError if no segment of any class is positive: there would be nothing to learn.
     """
-    chunks = read_chunks(paths)
-    for chunk in chunks:
-        check_entries(chunk)
-    class_ids = chunks[0].class_ids
-    histogram_CN = score_histogram(chunks, len(class_ids), calibration)
+    paths = list(paths)
+    class_ids, segments, best = _looked_through(paths)
+    histogram_CN = score_histogram(read_chunks(paths), len(class_ids), calibration)
     threshold_C2 = thresholds.apply(rule, histogram_CN, dict(options))
     keep = estimators.load(estimation)
-    counts = sum(_counts(chunk, keep, threshold_C2, calibration) for chunk in chunks)
+    counts = sum(_counts(chunk, keep, threshold_C2, calibration) for chunk in read_chunks(paths))
     table = pd.DataFrame({"class": class_ids})
     table["threshold_others"], table["threshold"] = threshold_C2.T
     for name, count in zip(("videos", "videos_with_positive", "positives"), counts, strict=False):
         table[name] = count.astype(np.int64)
     table["score_sum"] = counts[3]
-    table["segments"] = sum(len(chunk.scores.indptr) - 1 for chunk in chunks)
+    table["segments"] = segments
     if not table["positives"].any():
-        best = max(float(np.max(chunk.scores.scores, initial=0)) for chunk in chunks)
         raise InputError(
             f"E-step ({estimation}): no segment passes the threshold (rule {rule}, "
             f"{dict(options)}); the teacher's highest score is {best:.3f}; lower "
@@ -70,6 +67,16 @@ def label_set(
         )
     _report(table, estimation)
     return table
+
+
+def _looked_through(paths: Sequence[str | Path]) -> tuple[np.ndarray, int, float]:
+    """The classes, the number of segments and the highest score. Raises as labels.check_entries."""
+    segments, best = 0, 0.0
+    for chunk in read_chunks(paths):
+        check_entries(chunk)
+        segments += len(chunk.scores.indptr) - 1
+        best = max(best, float(np.max(chunk.scores.scores, initial=0)))
+    return np.array(chunk.class_ids), segments, best
 
 
 def _counts(

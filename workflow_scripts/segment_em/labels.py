@@ -1,10 +1,10 @@
 """Pseudo-labels on disk: the teacher's scores of segments, sparse, one HDF5 file a chunk.
 
 The layout is stated in docs/format.md. Like the index, a file is written whole and its arrays are
-contiguous, so that readers map them into memory and touch only what a batch needs.
+contiguous, so that readers map them into memory.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from segment_em.calibration import Calibration
 from segment_em.errors import InputError
 from segment_em.estimators import Keep
 from segment_em.hdf5_writing import replacing_hdf5
-from segment_em.targets import Entries
+from segment_em.targets import Entries, spans
 
 ENCODING_TYPE = "segment-em-pseudo-labels"
 ENCODING_VERSION = "1.1"
@@ -182,16 +182,21 @@ def read_chunk(path: str | Path) -> Chunk:
     return Chunk(Path(path), SegmentScores(indptr, *arrays), video_ids, videos, class_ids)
 
 
-def read_chunks(paths: Iterable[str | Path]) -> list[Chunk]:
-    """Open the chunks of one corpus. Raises InputError as read_chunk, or if classes differ."""
-    chunks = [read_chunk(path) for path in paths]
-    for chunk in chunks[1:]:
+def read_chunks(paths: Iterable[str | Path]) -> Iterator[Chunk]:
+    """The chunks of one corpus, each opened when its turn comes: a chunk holds seven descriptors.
+
+    Raises InputError as read_chunk, or if classes differ.
+    """
+    first = None
+    for path in paths:
+        chunk = read_chunk(path)
+        first = first or (path, np.array(chunk.class_ids))
         hdf5.require(
-            np.array_equal(chunk.class_ids, chunks[0].class_ids),
-            f"{chunk.path}: {len(chunk.class_ids)} classes that are not the "
-            f"{len(chunks[0].class_ids)} of {chunks[0].path}: {hdf5.DELETE}",
+            np.array_equal(chunk.class_ids, first[1]),
+            f"{path}: {len(chunk.class_ids)} classes that are not the {len(first[1])} of "
+            f"{first[0]}: {hdf5.DELETE}",
         )
-    return chunks
+        yield chunk
 
 
 def check_entries(chunk: Chunk) -> None:
@@ -231,7 +236,11 @@ class Reading:
 
 
 class PseudoLabels:
-    """The M-step's label set: the teacher's scores under one estimator and its thresholds."""
+    """The M-step's label set: the teacher's scores under one estimator and its thresholds.
+
+    It holds what the estimator keeps: the files are read once and closed, since to fetch a few
+    bytes a video from them at each step would make training wait for the disk.
+    """
 
     def __init__(
         self,
@@ -241,57 +250,75 @@ class PseudoLabels:
         prior_C: np.ndarray,
     ) -> None:
         """video_ids: of the index that rows refer to. prior_C: mean label of the segments."""
-        self.chunks = read_chunks(paths)
-        classes, expected = len(self.chunks[0].class_ids), len(prior_C)
-        hdf5.require(
-            classes == expected,
-            f"{self.chunks[0].path}: {classes} classes, the label set has {expected}; "
-            "delete the label set to make it anew",
-        )
-        self.reading, self._prior_C = reading, prior_C
-        self.chunk, self.row = _located(self.chunks, video_ids)
+        paths = list(paths)
+        found, stored_ids = [], []
+        for chunk in read_chunks(paths):
+            hdf5.require(
+                len(chunk.class_ids) == len(prior_C),
+                f"{chunk.path}: {len(chunk.class_ids)} classes, the label set has {len(prior_C)}; "
+                "delete the label set to make it anew",
+            )
+            check_entries(chunk)
+            found.append(_listed(chunk, reading))
+            stored_ids += chunk.video_ids.tolist()
+        columns = [list(column) for column in zip(*found, strict=True)]
+        counts, self.segment, self.column, self.value, self.weight = map(_emptied, columns)
+        self.indptr = np.concatenate([[0], counts.cumsum()])
+        self.place = _places(stored_ids, video_ids, Path(paths[0]).parent)
+        self._prior_C = prior_C
 
     def entries(self, rows: np.ndarray) -> Entries:
         """The labels that the estimator keeps; all other segments are negative.
 
         With agreement, also what is stored and not kept, at value 0, for its weight.
         """
-        parts = [self._of_video(clip, row) for clip, row in enumerate(rows)]
-        return Entries(*map(np.concatenate, zip(*parts, strict=True)))
+        position, clip = spans(self.indptr, self.place[rows])
+        wanted = {"segment": np.int64, "column": np.int64, "value": "f4", "weight": "f4"}
+        return Entries(clip, *(getattr(self, n)[position].astype(t) for n, t in wanted.items()))
 
     def prior(self) -> np.ndarray:
         """The mean label by class, float64 [C]: of hard labels, the share of positive segments."""
         return self._prior_C
 
-    def _of_video(self, clip: int, row: int) -> Entries:
-        chunk, reading = self.chunks[self.chunk[row]], self.reading
-        first, stop = chunk.video_indptr[self.row[row] : self.row[row] + 2]
-        indptr = chunk.scores.indptr[first : stop + 1]
-        span = slice(indptr[0], indptr[-1])
-        found = chunk.judged(span, reading.calibration)
-        kept = found.kept(reading.keep, reading.threshold_C2)
-        value = (kept * found.scores if reading.soft else kept).astype(np.float32)
-        weight = np.ones(len(kept), np.float32)
-        if reading.agreement:
-            weight = 1 - 2 * np.asarray(chunk.scores.spread[span], np.float32)
-        listed = np.full(len(kept), True) if reading.agreement else kept
-        segment = np.repeat(np.arange(stop - first), np.diff(indptr))
-        columns = (segment, found.column, value, weight)
-        return Entries(np.full(listed.sum(), clip), *(array[listed] for array in columns))
+
+def _listed(chunk: Chunk, reading: Reading) -> tuple[np.ndarray, ...]:
+    """What a chunk says of its videos, and only what a batch needs of it.
+
+    int64 [V]: how many entries each video has; and, an entry each, int32 segment in its video,
+    int32 column, float16 value and float32 weight.
+    """
+    found = chunk.judged(slice(None), reading.calibration)
+    kept = found.kept(reading.keep, reading.threshold_C2)
+    chosen = np.arange(len(kept)) if reading.agreement else np.flatnonzero(kept)
+    segment = np.searchsorted(chunk.scores.indptr, chosen, side="right") - 1
+    video = np.searchsorted(chunk.video_indptr, segment, side="right") - 1
+    value = np.where(kept[chosen], found.scores[chosen] if reading.soft else np.float16(1), 0)
+    weight = np.ones(len(chosen), np.float32)
+    if reading.agreement:
+        weight -= 2 * chunk.scores.spread[chosen].astype(np.float32)
+    return (
+        np.bincount(video, minlength=len(chunk.video_ids)),
+        (segment - chunk.video_indptr[video]).astype(np.int32),
+        found.column[chosen].astype(np.int32),
+        value.astype(np.float16),
+        weight,
+    )
 
 
-def _located(chunks: list[Chunk], video_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each video its chunk and its row there. Raises InputError if one has no scores."""
-    place = {
-        name: (number, row)
-        for number, chunk in enumerate(chunks)
-        for row, name in enumerate(chunk.video_ids)
-    }
+def _emptied(parts: list[np.ndarray]) -> np.ndarray:
+    """The parts as one array, of which none is left beside it."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
+
+
+def _places(stored_ids: list[str], video_ids: np.ndarray, folder: Path) -> np.ndarray:
+    """int64 [V]: where each video stands among those stored. Raises InputError if one does not."""
+    place = {name: number for number, name in enumerate(stored_ids)}
     missing = next((name for name in video_ids if name not in place), None)
     if missing is not None:
         raise InputError(
-            f"{chunks[0].path.parent}: no scores for video '{missing}' of the index; "
-            "delete the folder to estimate again"
+            f"{folder}: no scores for video '{missing}' of the index; delete the folder to "
+            "estimate again"
         )
-    chunk, row = np.array([place[name] for name in video_ids], dtype=np.int64).reshape(-1, 2).T
-    return chunk, row
+    return np.array([place[name] for name in video_ids], np.int64)
