@@ -26,7 +26,7 @@ GPUS = (1, 2, 8)
 # What is asked of the Transformer on an H100: 45 % of 989 TFLOP/s.
 ASKED = 0.45 * 989e12
 # docs/format.md: a video's row of the index, and an entry of the pseudo-labels.
-INDEX_BYTES_A_VIDEO, ENTRY_BYTES, LABELS_A_VIDEO = 150, 7, 3
+INDEX_BYTES_A_VIDEO, ENTRY_BYTES, LABELS_A_VIDEO = 150, 9, 3
 
 
 @dataclass

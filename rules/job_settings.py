@@ -122,7 +122,7 @@ class JobSettings:
         return {"replicates": replicates, "seed": self.config["seed"]}
 
     def summary(self) -> str:
-        return canonical(self._bootstrap())
+        return canonical({"replicates": self._bootstrap()["replicates"]})
 
     def ensemble(self) -> str:
         joining = {key: value for key, value in self.config["ensemble"].items() if key != "members"}

@@ -57,8 +57,8 @@ def experiment(tmp_path, monkeypatch):
     return "table.csv", files, ["video_prior.csv"]
 
 
-def summary(experiment, out="summary.json", seed=3):
-    ablation.summarise(*experiment, replicates=50, seed=seed, out=out, stamp={})
+def summary(experiment, out="summary.json"):
+    ablation.summarise(*experiment, replicates=50, out=out, stamp={})
     with open(out) as file:
         return json.load(file)
 
@@ -94,7 +94,7 @@ def test_draws_are_those_of_the_metric_over_the_same_videos(experiment):
         row, column.astype(np.int64), table["positive"].to_numpy(bool), row.astype(np.int64)
     )
     rank_R = metrics.rank_rated(scores_NC, rated, 100)
-    np.testing.assert_allclose(found, metrics.bootstrap_map(rank_R, rated, 2, 50, 3))
+    np.testing.assert_allclose(found, metrics.bootstrap_map(rank_R, rated, 2, 50, ablation.SEED))
 
 
 def test_classes_of_ten_videos_without_a_positive_are_named(experiment):
@@ -160,12 +160,38 @@ def test_an_experiment_without_controls_is_compared_with_the_first_alone(compare
     assert "starved classes" in set(promises["promise"])
 
 
-def test_the_spread_over_seeds_is_that_of_drawing_them_again():
-    draws_SB = np.repeat([[0.0], [1.0]], 4000, axis=1)
-    drawn = ablation.over_seeds(draws_SB)
-    # Two seeds drawn from {0, 1}: their mean is 0, 1/2 or 1 with probability 1/4, 1/2, 1/4.
-    assert set(drawn) == {0.0, 0.5, 1.0}
-    assert drawn.std() == pytest.approx(np.sqrt(1 / 8), rel=0.05)
+def error(values, draws):
+    found = ablation.Error.of(np.array(values), np.array(draws))
+    return ablation.standard_error([found])
+
+
+def test_seeds_alone_have_the_error_of_a_mean():
+    # 0 and 1: sd root 1/2, over the root of 2.
+    assert error([0.0, 1.0], np.repeat([[0.0], [1.0]], 50, axis=1)) == pytest.approx(0.5)
+
+
+def test_one_seed_has_the_error_of_its_videos_alone():
+    assert error([0.5], [[0.4, 0.5, 0.6]]) == pytest.approx(0.1)
+
+
+CHANCE = np.random.default_rng(0).normal(0.0, 0.1, size=(2, 20000))
+
+
+def test_the_chance_of_a_shared_test_set_does_not_average_out_over_seeds():
+    assert error([0.5, 0.5], CHANCE[[0, 0]]) == pytest.approx(0.1, rel=0.02)
+
+
+def test_the_chance_of_test_sets_of_their_own_does_and_counts_once():
+    assert error([0.5, 0.5], CHANCE) == pytest.approx(0.1 / np.sqrt(2), rel=0.02)
+    # Seeds that differ as much as their videos make them: no error beside that of the videos.
+    apart = 0.1 / np.sqrt(2)
+    assert error([0.5 - apart, 0.5 + apart], CHANCE) == pytest.approx(0.1 / np.sqrt(2), rel=0.02)
+
+
+def test_the_error_over_data_sets_pools_what_seeds_add():
+    errors = [ablation.Error(videos=1.0, seeds=-1.0), ablation.Error(videos=1.0, seeds=3.0)]
+    assert ablation.standard_error(errors) == pytest.approx(np.sqrt(1 + 1 - 1 + 3) / 2)
+    assert ablation.standard_error(errors[:1]) == pytest.approx(1.0)
 
 
 def test_promises_are_judged_for_the_first_variation_on_each_data_set(compared):

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from segment_em.tables import read_table
 
 # A class that occurs in fewer videos may be without positives.
 VIDEOS_OF_A_CLASS = 10
+SEED = 0  # of the draws of test videos, whatever an experiment's own seed
 RUN = ("data", "variation", "seed")
 
 
@@ -32,23 +34,23 @@ def summarise(
     ratings: Iterable[str | Path],
     label_sets: Sequence[str],
     replicates: int,
-    seed: int,
     out: str | Path,
     stamp: Mapping[str, Any],
 ) -> None:
     """Write summary.json: {"measures": {name: {"map", "draws"}}, "starved": {label set: classes}}.
 
     table_path: the experiment's table.csv. ratings: results/<any experiment>/<run>/test.ratings.csv
-    of all that have a row there. label_sets: CSV files of the E-steps. replicates, seed: of the
-    bootstrap over test videos. Measures: test mAP of the `ensemble`, of the `controls`, as
-    `iteration <i>` of the fine-tuned member that is best on validation there and, as `F<i>`, of the
-    model that the process goes on with. A draw is None where it holds no positive rating.
+    of all that have a row there. label_sets: CSV files of the E-steps. replicates: draws of the
+    test videos, the same for all experiments on one test set. Measures: test mAP of the `ensemble`,
+    of the `controls`, as `iteration <i>` of the fine-tuned member that is best on validation there
+    and, as `F<i>`, of the model that the process goes on with. A draw is None where it holds no
+    positive rating.
     """
     found = {Path(*Path(path).parts[2:-1]).as_posix(): path for path in ratings}
     measures = {
         name: {
             "map": row["test_map"],
-            "draws": _draws(found[_run(row)], row["stage"] or "ensemble", replicates, seed),
+            "draws": _draws(found[_run(row)], row["stage"] or "ensemble", replicates),
         }
         for name, row in _measured(read_table(table_path))
     }
@@ -57,8 +59,8 @@ def summarise(
     write_how(out, stamp)
 
 
-def _draws(ratings_path: str | Path, scorer: str, replicates: int, seed: int) -> list[float | None]:
-    drawn = ratings_table.read(ratings_path).bootstrap_map(scorer, replicates, seed).tolist()
+def _draws(ratings_path: str | Path, scorer: str, replicates: int) -> list[float | None]:
+    drawn = ratings_table.read(ratings_path).bootstrap_map(scorer, replicates, SEED).tolist()
     return [None if math.isnan(value) else value for value in drawn]
 
 
@@ -136,9 +138,9 @@ class Draws:
 def differences(draws: Draws) -> pd.DataFrame:
     """Paired differences of test mAP, by data and on the mean of all data.
 
-    Columns: data, variation, difference, mean, sd (over seeds; empty for all data), se (bootstrap
-    over videos and seeds). Each variation's ensemble is compared with its controls, if it
-    has any, and with the ensemble of the first variation.
+    Columns: data, variation, difference, mean, sd (over seeds; empty for all data), se (of the
+    mean, for other test videos and other seeds; see Error). Each variation's ensemble is compared
+    with its controls, if it has any, and with the ensemble of the first variation.
     """
     first, rows = draws.variations[0], []
     for variation in draws.variations:
@@ -155,30 +157,52 @@ def differences(draws: Draws) -> pd.DataFrame:
 def _difference_rows(
     draws: Draws, variation: str, name: str, pair: tuple[tuple[str, str], tuple[str, str]]
 ) -> list[dict[str, Any]]:
-    rows, resampled = [], []
+    rows, errors = [], []
     for data in draws.data:
         maps_S = np.subtract(*(draws.maps(data, *side) for side in pair))
-        resampled.append(over_seeds(np.subtract(*(draws.draws(data, *side) for side in pair))))
+        errors.append(Error.of(maps_S, np.subtract(*(draws.draws(data, *side) for side in pair))))
         sd = maps_S.std(ddof=1) if len(maps_S) > 1 else None
-        rows.append({"data": data, "mean": maps_S.mean(), "sd": sd, "se": _sd(resampled[-1])})
+        se = standard_error(errors[-1:])
+        rows.append({"data": data, "mean": maps_S.mean(), "sd": sd, "se": se})
     mean = float(np.mean([row["mean"] for row in rows]))
-    rows.append({"data": "all", "mean": mean, "sd": None, "se": _sd(np.mean(resampled, axis=0))})
+    rows.append({"data": "all", "mean": mean, "sd": None, "se": standard_error(errors)})
     head = {"variation": variation, "difference": name}
     return [{"data": row.pop("data")} | head | row for row in rows]
 
 
-def over_seeds(draws_SB: np.ndarray) -> np.ndarray:
-    """float64 [B]: in each draw the mean over as many seeds, drawn again with replacement.
+@dataclass(frozen=True)
+class Error:
+    """Variance of a mean over the seeds of one data set, by where it comes from.
 
-    With few seeds this understates their part of the spread: by the root of 2/3 for three.
+    videos: from which test videos there are. seeds: from all else that a seed changes; an estimate,
+    so that it may come out below 0.
     """
-    seeds, replicates = draws_SB.shape
-    chosen_SB = np.random.default_rng(0).integers(seeds, size=draws_SB.shape)
-    return draws_SB[chosen_SB, np.arange(replicates)].mean(axis=0)
+
+    videos: float
+    seeds: float
+
+    @classmethod
+    def of(cls, values_S: np.ndarray, draws_SB: np.ndarray) -> "Error":
+        """values_S: one difference a seed. draws_SB: the same on videos drawn again.
+
+        Column b draws the same places in the list of test videos for each seed: the same videos
+        where seeds share a test set, so that its chance does not average out over them; others
+        where each seed simulates its own, so that it does.
+        """
+        videos = float(np.nanvar(draws_SB.mean(axis=0), ddof=1))
+        seeds = len(values_S)
+        if seeds == 1:
+            return cls(videos, 0.0)
+        # Seeds also differ by having other videos, which must not count twice.
+        noise_SB = draws_SB - np.nanmean(draws_SB, axis=1, keepdims=True)
+        by_videos = float(np.nanmean(noise_SB.var(axis=0, ddof=1)))
+        return cls(videos, (float(values_S.var(ddof=1)) - by_videos) / seeds)
 
 
-def _sd(values_B: np.ndarray) -> float:
-    return float(np.nanstd(values_B, ddof=1))
+def standard_error(errors: Sequence[Error]) -> float:
+    """Of the mean over data sets, each with the mean over its seeds; of one data set alike."""
+    variance = sum(e.videos for e in errors) + max(0.0, sum(e.seeds for e in errors))
+    return math.sqrt(variance) / len(errors)
 
 
 def checks(draws: Draws, runs: pd.DataFrame) -> pd.DataFrame:
@@ -197,7 +221,8 @@ def checks(draws: Draws, runs: pd.DataFrame) -> pd.DataFrame:
         rows.append((data, "ensemble not below iteration 0", gain, 0.0, gain >= 0))
         for before, after in _neighbours(here):
             rise_SB = draws.draws(data, first, after) - draws.draws(data, first, before)
-            rise, se = (here[after] - here[before]).mean(), _sd(over_seeds(rise_SB))
+            rise_S = draws.maps(data, first, after) - draws.maps(data, first, before)
+            rise, se = rise_S.mean(), standard_error([Error.of(rise_S, rise_SB)])
             rows.append((data, f"{after} not a standard error below", rise, -se, rise >= -se))
         starved = int(here["starved"].max())
         rows.append((data, "starved classes", starved, 0, starved == 0))
