@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 # So that each benchmark also runs alone; imported before anything of segment_em.
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-from segment_em.provenance import circumstances  # noqa: E402
+from segment_em.provenance import circumstances, installed  # noqa: E402
 
 REPEATS = 7
 PACKAGES = ("torch", "numpy", "h5py", "crc32c", "snakemake")
@@ -117,8 +116,9 @@ def run(
         "quick": args.quick,
         "command": f"python benchmarks/{name}.py" + (" --quick" if args.quick else ""),
         "machine": machine(),
-        **circumstances(started),
-        "versions": {package: version(package) for package in PACKAGES},
+        **circumstances("cuda" if _gpu() else "cpu"),
+        "seconds": round(time.time() - started, 3),
+        "versions": {package: installed(package) for package in PACKAGES},
     }
     args.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=1, allow_nan=False)

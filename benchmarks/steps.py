@@ -83,8 +83,7 @@ def step_of(
         with autocast(device, precision):
             logits_BSC = model(dequantise(batch), batch.mask)
         objective(logits_BSC.float(), batch).backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        assert torch.isfinite(norm)  # as training.train: the host waits for the device
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
 
     return work

@@ -41,6 +41,7 @@ MAIN = next(iter(EXPERIMENTS.values()))  # what is made unless another target is
 VARIATIONS = [experiment for experiment in EXPERIMENTS.values() if experiment.variation]
 RESULTS = MAIN.folder
 COMPUTE = MAIN.config["compute"]
+PROCESSES = max(1, COMPUTE["gpu"])  # of a job that trains
 DATASETS = {experiment.data.name: experiment.data for experiment in EXPERIMENTS.values()}
 # A Path, since Snakemake leaves it out when it compares params: the folders may move.
 SCRIPTS = Path(os.path.relpath(f"{workflow.basedir}/workflow_scripts"))
@@ -99,12 +100,13 @@ def code(script, *plugins):
 
 
 def memory(kind):
-    """MB of memory: as configured, room for the inputs, which jobs map, and twice that each try."""
+    """MB of memory: as configured, twice that each try, and room for the inputs, which jobs map."""
+    processes = PROCESSES if kind == "train" else 1
 
     def megabytes(wildcards, input, attempt):
         # An input that is not there yet makes Snakemake ask again when it is.
         inputs = sum(os.path.getsize(file) for file in input) / 1e6
-        return int((COMPUTE["memory_mb"][kind] + inputs) * 2 ** (attempt - 1))
+        return int(COMPUTE["memory_mb"][kind] * processes * 2 ** (attempt - 1) + inputs)
 
     return megabytes
 
@@ -128,7 +130,7 @@ def training_speed(wildcards, threads, resources):
     """The arguments of a training job that change its speed alone."""
     flags = " --compile" if COMPUTE["compile"] else ""
     return (
-        f"--threads {threads} --workers {COMPUTE['loader_workers']} --gpus {resources.gpu}"
+        f"--threads {threads} --workers {COMPUTE['loader_workers'] * PROCESSES} --gpus {resources.gpu}"
         f" --state-minutes {COMPUTE['state_minutes']}{flags}"
     )
 

@@ -110,7 +110,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         "results/{experiment}/em/iteration-{i}/{model}@{estimation}/maximise.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"]
+    threads: COMPUTE["threads"] * PROCESSES
     resources:
         gpu=COMPUTE["gpu"],
         nodes=1,  # torchrun's processes share one

@@ -18,7 +18,7 @@ rule pretrain:  # line 2, eqs. 15 and 16
         "results/{experiment}/{untaught}/pretrain.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"]
+    threads: COMPUTE["threads"] * PROCESSES
     resources:
         gpu=COMPUTE["gpu"],
         nodes=1,  # torchrun's processes share one
@@ -52,7 +52,7 @@ rule finetune:  # lines 3 and 9, eq. 17
         "results/{experiment}/{run}/finetune.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"]
+    threads: COMPUTE["threads"] * PROCESSES
     resources:
         gpu=COMPUTE["gpu"],
         nodes=1,  # torchrun's processes share one

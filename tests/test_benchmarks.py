@@ -146,6 +146,13 @@ def test_the_operations_of_a_forward_pass_are_those_that_pytorch_counts(name):
     assert flops.forward(architecture, options, FEATURES, CLASSES, 300) == pytest.approx(expected)
 
 
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Without the compiler, which takes a minute and is PyTorch's."""
+    monkeypatch.setattr(torch, "compile", lambda model, dynamic: model)
+
+
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("name", gpu.VIDEOS)
 def test_the_gpu_benchmark_measures_on_any_device(name):
     rows = list(gpu.rows(name, torch.device("cpu"), "NVIDIA H100 80GB HBM3", quick=True))
@@ -153,6 +160,7 @@ def test_the_gpu_benchmark_measures_on_any_device(name):
     assert all(row.figure > 0 for row in rows)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_no_share_of_a_peak_is_stated_for_a_device_whose_peak_is_not_known():
     share, *_ = gpu.rows("nextvlad", torch.device("cpu"), "a device of tomorrow", quick=True)
     assert share.figure is None

@@ -14,7 +14,7 @@ from torch.fx.experimental import _config as fx_config
 
 from segment_em import models
 from segment_em.errors import InputError
-from segment_em.models import bigru, nextvlad
+from segment_em.models import bigru, nextvlad, transformer
 from segment_em.models._segments import with_context
 from segment_em.options import keeps
 
@@ -292,7 +292,11 @@ def test_bigru_equals_equations_8_to_10_written_as_loops(fusion):
         {"heads": 1, "hidden": 6, "positions": "sinusoidal"},  # through an input projection
     ],
 )
-def test_transformer_equals_equations_11_to_14_written_as_loops(fusion, changes):
+@pytest.mark.parametrize("widest_fused", [transformer.WIDEST_FUSED, 0])
+def test_transformer_equals_equations_11_to_14_written_as_loops(
+    fusion, changes, widest_fused, monkeypatch
+):
+    monkeypatch.setattr(transformer, "WIDEST_FUSED", widest_fused)
     assert_equals_loops(small_model("transformer", fusion, **changes), transformer_by_loops)
 
 
@@ -527,6 +531,18 @@ def test_a_bigru_layer_equals_pytorch_s_bidirectional_gru_on_packed_sequences():
             for name, weight in direction.named_parameters():
                 expected_grad = getattr(reference, name + suffix).grad
                 torch.testing.assert_close(weight.grad, expected_grad, rtol=1e-4, atol=1e-5)
+
+
+def test_cudnn_s_gru_is_not_left_to_autocast():
+    """On a GPU that would run it in float16, where small gradients are 0."""
+    torch.manual_seed(0)
+    layer, mask = bigru.Layer(3, 4), torch.ones(2, 7, dtype=torch.bool)
+    rows_DN = bigru.time_rows(mask, mask.flatten().nonzero().squeeze(1))
+    frames = torch.randn(14, 3).bfloat16()
+    expected = layer.by_cudnn(frames.float(), rows_DN, torch.Size([7, 2]))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer.by_cudnn(frames, rows_DN, torch.Size([7, 2]))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 # Sizes: the paper's, with 1,000 classes; the sums are written as the layers are

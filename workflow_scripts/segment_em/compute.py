@@ -26,8 +26,10 @@ def prepare(threads: int, gpus: int) -> torch.device:
     # Large tensors in huge pages, where the kernel gives them to those who ask (PyTorch reads this
     # at the first one): to fault in small pages took longer than to dequantise into them.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # The same switch as use_deterministic_algorithms(True), which also imports the compiler: a
-    # second in each job.
+    # Kernels that torch.compile makes: chosen by rule, not by which was faster this time.
+    os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
+    # With the line above the same as use_deterministic_algorithms(True), which also imports the
+    # compiler: a second in each job.
     torch.set_deterministic_debug_mode("error")
     # It fills every new tensor with NaN: a fifth of a training step on the CPU.
     torch.utils.deterministic.fill_uninitialized_memory = False

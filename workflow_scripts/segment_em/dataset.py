@@ -97,7 +97,7 @@ class Batch:
         listed_BSC = torch.zeros(shape, dtype=torch.bool, device=value.device)
         targets_BSC[clip, segment, column] = value
         weights_BSC[clip, segment, column] = weight
-        listed_BSC[clip, segment, column] = True
+        listed_BSC[clip, segment, column] = torch.ones_like(clip, dtype=torch.bool)
         return targets_BSC, weights_BSC, listed_BSC
 
     def _labels(self) -> tuple[torch.Tensor, ...]:

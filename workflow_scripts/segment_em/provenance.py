@@ -165,7 +165,7 @@ def other_versions(folders: Iterable[str | Path]) -> dict[str, str]:
 
     Returns {.json file below one of the folders: "torch 2.8.0, now 2.9.1"}.
     """
-    now = {package: _installed(package) for package in PACKAGES}
+    now = {package: installed(package) for package in PACKAGES}
     found = {}
     for path in sorted(path for folder in folders for path in Path(folder).rglob("*.json")):
         text = path.read_text(encoding="utf-8")
@@ -181,7 +181,8 @@ def other_versions(folders: Iterable[str | Path]) -> dict[str, str]:
     return found
 
 
-def _installed(package: str) -> str | None:
+def installed(package: str) -> str | None:
+    """The version of a package that is installed; None where it is not."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,10 @@ from segment_em.training_state import Signals, StateFile
 
 log = logging.getLogger(__name__)
 
+# Before PyTorch 2.13 the option had another name, of which it warns since.
+SYNC_BUFFERS = "forward_sync_buffers"
+if SYNC_BUFFERS not in signature(nn.parallel.DistributedDataParallel.__init__).parameters:
+    SYNC_BUFFERS = "broadcast_buffers"
 # logits_BSC, batch -> scalar loss: this process's part of the mean over all of them
 Objective = Callable[[torch.Tensor, Batch], torch.Tensor]
 
@@ -187,7 +192,7 @@ def _network(model: nn.Module, plan: Plan, device: torch.device) -> nn.Module:
         return nn.parallel.DistributedDataParallel(
             model,
             device_ids=[device] if device.type == "cuda" else None,
-            forward_sync_buffers=False,  # batch norms hold the statistics of all processes
+            **{SYNC_BUFFERS: False},  # batch norms hold the statistics of all processes
             # It would regroup gradients after the first step, and a resumed job's first step is
             # another: with three processes or more, sums would then differ in their last bits.
             find_unused_parameters=True,

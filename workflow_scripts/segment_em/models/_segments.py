@@ -25,7 +25,12 @@ def stream_inputs(
 ) -> list[torch.Tensor]:
     """Return the input of each encoder, float [..., F], in the order of `stream_widths`."""
     inputs = [features[name] for name in names]
-    return [torch.cat(inputs, dim=-1)] if fusion == "early" else inputs
+    return [joined(inputs)] if fusion == "early" else inputs
+
+
+def joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Return the parts side by side, [..., F]; a single one as it is, without a copy."""
+    return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
 
 def shares(total: int, widths: list[int]) -> list[int]:

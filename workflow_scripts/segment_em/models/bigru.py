@@ -110,12 +110,18 @@ class Layer(nn.Module):
     def by_cudnn(
         self, frames_NF: torch.Tensor, rows_DN: torch.Tensor, shape: torch.Size
     ) -> torch.Tensor:
-        """Through nn.GRU, which is cuDNN's there."""
-        states = [
-            pack(gru(unpack(frames_NF, rows_N, shape))[0], rows_N)
-            for gru, rows_N in zip((self.ahead, self.back), rows_DN, strict=True)
-        ]
-        return torch.cat(states, dim=1)
+        """Through nn.GRU, which is cuDNN's there, in float32 (TF32 where the GPU has it).
+
+        Autocast would run it in float16, whatever it was told: gradients of a mean over a batch
+        are below what that can hold, and the GRU would learn nothing.
+        """
+        with torch.autocast(frames_NF.device.type, enabled=False):
+            frames_NF = frames_NF.to(self.ahead.weight_ih_l0.dtype)
+            states = [
+                pack(gru(unpack(frames_NF, rows_N, shape))[0], rows_N)
+                for gru, rows_N in zip((self.ahead, self.back), rows_DN, strict=True)
+            ]
+            return torch.cat(states, dim=1)
 
     def by_steps(
         self, frames_NF: torch.Tensor, rows_DN: torch.Tensor, shape: torch.Size

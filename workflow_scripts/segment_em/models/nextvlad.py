@@ -70,7 +70,7 @@ class BatchNorm(nn.BatchNorm1d):
 
     def over_processes(self, values_NF: torch.Tensor) -> torch.Tensor:
         """As nn.SyncBatchNorm, which does not exist on the CPU; a process may have no rows."""
-        rows = SumOverProcesses.apply(values_NF.new_tensor(len(values_NF)))
+        rows = SumOverProcesses.apply(values_NF.new_full((), len(values_NF)))
         divisor = rows.clamp(min=1)
         mean_F = SumOverProcesses.apply(values_NF.sum(dim=0)) / divisor
         squares_F = SumOverProcesses.apply((values_NF - mean_F).square().sum(dim=0))

@@ -1,7 +1,7 @@
 """Transformer, section 4.4, eqs. 11-14: every frame attends to the whole video."""
 
 # B clips, T frames, S segments, N real frames among B * T, F features a frame, H hidden units
-# A heads, E hidden units a head, C classes
+# A heads, E hidden units a head, M = B * A, C classes
 
 from typing import Annotated, Literal
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 from segment_em.errors import InputError
 from segment_em.models._segments import (
     classify,
+    joined,
     pack,
     real_rows,
     segment_mask,
@@ -22,6 +23,10 @@ from segment_em.models._segments import (
     unpack,
 )
 
+# Fused kernels for GPUs are made for heads up to this width; of wider ones they keep the sums in
+# the GPU's main memory. Two products of matrices are faster then, as they are on a CPU.
+WIDEST_FUSED = 256
+
 
 def sinusoids(frames: int, width: int, device: torch.device) -> torch.Tensor:
     """Return the position signals [frames, width] of Vaswani et al., 2017, section 3.5."""
@@ -30,6 +35,30 @@ def sinusoids(frames: int, width: int, device: torch.device) -> torch.Tensor:
     column_H = torch.arange(width, device=device)
     angle_TH = position_T1 * 10000.0 ** (-2 * (column_H // 2) / width)
     return torch.where(column_H % 2 == 0, angle_TH.sin(), angle_TH.cos())
+
+
+def attention(
+    query_BATE: torch.Tensor,
+    key_BATE: torch.Tensor,
+    value_BATE: torch.Tensor,
+    keys_BT: torch.Tensor,
+) -> torch.Tensor:
+    """Return softmax(Q K^T / sqrt(E)) V, [B, A, T, E]; keys_BT: which frames are attended to."""
+    heads, width = query_BATE.shape[1], query_BATE.shape[3]
+    if width <= WIDEST_FUSED:
+        return functional.scaled_dot_product_attention(
+            query_BATE, key_BATE, value_BATE, attn_mask=keys_BT[:, None, None, :]
+        )
+    query_MTE, key_MTE, value_MTE = (x.flatten(0, 1) for x in (query_BATE, key_BATE, value_BATE))
+    bias_MT = query_MTE.new_zeros(keys_BT.shape).masked_fill_(~keys_BT, -torch.inf)
+    scores_MTT = torch.baddbmm(
+        bias_MT.repeat_interleave(heads, dim=0).unsqueeze(1),
+        query_MTE,
+        key_MTE.transpose(1, 2),
+        alpha=width**-0.5,
+    )
+    attended_MTE = torch.bmm(scores_MTT.softmax(dim=2).to(value_MTE.dtype), value_MTE)
+    return attended_MTE.unflatten(0, (-1, heads))
 
 
 class Block(nn.Module):
@@ -61,12 +90,8 @@ class Block(nn.Module):
     ) -> torch.Tensor:
         """Return softmax(Q K^T / sqrt(E)) V, [N, H]; keys_BT says which frames are attended to."""
         joint_BTH = unpack(self.query_key_value(frames_NH), rows_N, keys_BT.shape)
-        query_BATE, key_BATE, value_BATE = joint_BTH.unflatten(2, (3, self.heads, -1)).permute(
-            2, 0, 3, 1, 4
-        )
-        attended_BATE = functional.scaled_dot_product_attention(
-            query_BATE, key_BATE, value_BATE, attn_mask=keys_BT[:, None, None, :]
-        )
+        parts = joint_BTH.unflatten(2, (3, self.heads, -1)).unbind(2)
+        attended_BATE = attention(*(part.transpose(1, 2) for part in parts), keys_BT)
         return pack(attended_BATE.transpose(1, 2).flatten(2), rows_N)
 
 
@@ -163,6 +188,6 @@ class Model(nn.Module):
             encoder(frames_NF, rows_N, keys_BT)
             for encoder, frames_NF in zip(self.encoders, inputs, strict=True)
         ]
-        segments_BSH = segment_means(torch.cat(encoded, dim=-1), frame_mask_BT, self.segment_frames)
+        segments_BSH = segment_means(joined(encoded), frame_mask_BT, self.segment_frames)
         real_BS = segment_mask(frame_mask_BT, self.segment_frames)
         return classify(self.classifier, segments_BSH, real_BS)
