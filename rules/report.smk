@@ -45,6 +45,34 @@ rule inspect_labels:  # what the E-step did: labels by class and estimation, and
         " --out {output.table:q} 2>&1 | tee {log:q}"
 
 
+rule judge_localisations:  # how well they fit the truth, where the records are simulated
+    input:
+        predictions=lambda wildcards: of(wildcards).predictions(),
+        truth=lambda wildcards: reporting.truth(of(wildcards), "test"),
+    output:
+        table="results/{experiment}/localisation_quality.csv",
+        how="results/{experiment}/localisation_quality.json",
+    log:
+        "results/{experiment}/localisation_quality.log",
+    benchmark:
+        "results/{experiment}/localisation_quality.benchmark.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=memory("data"),
+        runtime=minutes("data"),
+    params:
+        script=SCRIPTS / "judge_localisations.py",
+        cfg=lambda wildcards: canonical({"max_frames": of(wildcards).config["data"]["max_frames"]}),
+        code=code("judge_localisations.py"),
+    message:
+        "Judge the localisations by the truth"
+    shell:
+        "python {params.script:q} --config {params.cfg:q}"
+        " --predictions {input.predictions:q} --truth {input.truth:q}"
+        " --out {output.table:q} 2>&1 | tee {log:q}"
+
+
 rule choose_videos:  # which videos the page shows, where they are too many for one page
     input:
         test=lambda wildcards: of(wildcards).data.index("test"),
@@ -125,6 +153,7 @@ rule figures:  # each as SVG, with what it shows as CSV
     input:
         tables=lambda wildcards: reporting.tables(of(wildcards)),
         estimated=lambda wildcards: reporting.estimated(of(wildcards)),
+        quality=lambda wildcards: reporting.localisation_quality(of(wildcards)),
         told=lambda wildcards: reporting.told(of(wildcards)),
         vocabulary=lambda wildcards: of(wildcards).data.vocabulary,
     output:
@@ -163,7 +192,7 @@ rule figures:  # each as SVG, with what it shows as CSV
         "Draw the figures"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --results {input.tables:q} {input.estimated:q} --told {input.told:q}"
+        " --results {input.tables:q} {input.estimated:q} {input.quality:q} --told {input.told:q}"
         " --vocabulary {input.vocabulary:q} --folder {params.folder:q} 2>&1 | tee {log:q}"
 
 

@@ -18,6 +18,7 @@ FIGURES = {
     "against_truth": "E-step",
     "training_curves": "Training",
     "ap_by_class": "Classes",
+    "localisation_quality": "Localisation",
     "timeline": "The run",
 }
 
@@ -104,6 +105,11 @@ def estimated(e: Experiment) -> list[str]:
     return [*inspections(e), *(file for i in range(1, e.last + 1) for file in label_sets(e, i))]
 
 
+def localisation_quality(e: Experiment) -> list[str]:
+    """How well the localisations fit the truth, where it is known."""
+    return [f"{e.folder}/localisation_quality.csv"] if e.data.simulated else []
+
+
 def told(e: Experiment) -> list[str]:
     """The .json that tells how a result came to be, of every result before the report."""
     splits = ("train", "segments", "test")
@@ -115,7 +121,7 @@ def told(e: Experiment) -> list[str]:
     for i in range(1, e.last + 1):
         made += [*e.pseudo_labels(i), *e.calibration(i), *e.mean_teacher(i)]
     made += [*e.table_inputs(), *(e.ensemble(group) for group in e.groups()), *estimated(e)]
-    made += [*e.predictions(), f"{e.folder}/table.csv", *e.submission()]
+    made += [*e.predictions(), f"{e.folder}/table.csv", *e.submission(), *localisation_quality(e)]
     made += [
         f"{e.folder}/preflight.csv",
         f"{e.folder}/ensemble.json",

@@ -12,7 +12,14 @@ import pandas as pd
 from small_records import FEATURES
 from test_truth import write_truth
 
-from segment_em import figures, ratings_table, report, report_tables, timeline
+from segment_em import (
+    figures,
+    localisation_quality,
+    ratings_table,
+    report,
+    report_tables,
+    timeline,
+)
 from segment_em.index import write_index
 from segment_em.indexing import build_index
 from segment_em.predictions import write_predictions
@@ -204,7 +211,15 @@ class SmallReport:
         for i, run in enumerate([RUNS[0], RUNS[1], RUNS[1]]):
             chosen = {"weights": f"results/small/{run}/finetuned.safetensors"}
             files.append(self._json(f"em/iteration-{i}/selected.json", {"selected": chosen}))
-        return [*files, *self._label_sets(), self._table()]
+        return [*files, *self._label_sets(), self._quality(), self._table()]
+
+    def _quality(self):
+        """Of the videos that the page shows, as if they were all."""
+        table = localisation_quality.judge(
+            [self.scores["ensemble", "test"]], self.truth["test"], max_frames=10_000
+        )
+        table.to_csv(self.folder / "localisation_quality.csv", index=False)
+        return str(self.folder / "localisation_quality.csv")
 
     def _label_sets(self):
         made, count = [], len(self.class_ids)

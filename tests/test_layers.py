@@ -72,7 +72,7 @@ ORDER = [
     {"averaging", "predictions", "labels", "dataset", "checkpoint", "comparison"},
     {"monitor", "training_state"},
     {"label_sets", "training", "inference", "outputs", "interval_files"},
-    {"inspection", "shown_videos"},
+    {"inspection", "localisation_quality", "shown_videos"},
     {"stages", "viewer"},
     {"scoring"},
     {"evaluation", "new_videos", "replay"},

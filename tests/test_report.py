@@ -218,6 +218,7 @@ def test_a_run_without_an_e_step_has_figures_that_say_so(small, tmp_path):
         (figures.videos_with_positive, labels),
         (figures.agreement, totals),
         (figures.against_truth, totals),
+        (figures.localisation_quality, report_tables.localisation_quality(results)),
     ):
         draw(table, tmp_path / "figure.svg")
         drawn = (tmp_path / "figure.svg").read_text()

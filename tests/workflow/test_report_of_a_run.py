@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 FIGURES = [
     *("map_by_iteration", "positives_by_class", "videos_with_positive", "agreement"),
-    *("against_truth", "training_curves", "ap_by_class", "timeline"),
+    *("against_truth", "training_curves", "ap_by_class", "localisation_quality", "timeline"),
 ]
 
 

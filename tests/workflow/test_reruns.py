@@ -70,7 +70,7 @@ FIGURES = {
     f"figures/{name}.{ending}"
     for name in (
         *("map_by_iteration", "positives_by_class", "videos_with_positive", "agreement"),
-        *("against_truth", "training_curves", "ap_by_class", "timeline"),
+        *("against_truth", "training_curves", "ap_by_class", "localisation_quality", "timeline"),
     )
     for ending in ("svg", "csv")
 } | {"figures/devices.csv"}

@@ -286,6 +286,24 @@ def _shortened(name: str, longest: int = 27) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
+def localisation_quality(table: pd.DataFrame, path: str | Path) -> None:
+    """table: report_tables.localisation_quality."""
+    with _figure(path, 3.2) as figure:
+        if table.empty:
+            _nothing(figure, "What is true is not known: these records are not simulated.")
+            return
+        axes = figure.subplots()
+        for number, measure in enumerate(("precision", "recall")):
+            axes.plot(
+                table["threshold"], table[measure].astype(float),
+                marker=MARKS[number], markersize=4, color=CYCLE[number], label=measure,
+            )  # fmt: skip
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        _name_axes(axes, "a class is found in a segment from this score on", "share of segments")
+        _legend(figure, axes, 2)
+
+
 STAGE_COLOURS = {"data": MUTED, "training": BLUE, "E-step": ORANGE, "other": SKY}
 
 
@@ -326,6 +344,7 @@ def write_all(
     totals: pd.DataFrame,
     curves: pd.DataFrame,
     classes: pd.DataFrame,
+    quality: pd.DataFrame,
     jobs: pd.DataFrame,
     devices: pd.DataFrame,
     folder: str | Path,
@@ -347,6 +366,7 @@ def write_all(
         ],
         training_curves: curves,
         ap_by_class: classes,
+        localisation_quality: quality,
     }
     for draw, table in drawn.items():
         draw(table, folder / f"{draw.__name__}.svg")

@@ -86,6 +86,7 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
         skipped_shown=SKIPPED_SHOWN,
         class_count=len(tables["ap_by_class"]),
         shown_classes=figures.SHOWN_CLASSES,
+        page_threshold=settings.threshold,
         part=part,
         named=figures.named,
         data=json_in_html(

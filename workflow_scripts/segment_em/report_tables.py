@@ -183,10 +183,16 @@ def ap_by_class(results: Results, process: Process, names: Mapping[int, str]) ->
     return table.sort_values("class", ignore_index=True)
 
 
+def localisation_quality(results: Results) -> pd.DataFrame:
+    """The table of localisation_quality.judge; without rows where the truth is not known."""
+    name, columns = "localisation_quality.csv", ["threshold", "precision", "recall"]
+    return results.table(name) if name in results.paths else pd.DataFrame(columns=columns)
+
+
 def every_table(
     results: Results, process: Process, names: Mapping[int, str]
 ) -> tuple[pd.DataFrame, ...]:
-    """maps, labels, totals, curves and classes, each as its function above says."""
+    """maps, labels, totals, curves, classes and quality, each as its function above says."""
     labels = estimated_labels(results)
     return (
         map_by_iteration(results, process),
@@ -194,4 +200,5 @@ def every_table(
         label_totals(labels),
         training_curves(results, process),
         ap_by_class(results, process, names),
+        localisation_quality(results),
     )
