@@ -215,12 +215,16 @@ test videos, 1,000 classes.
 
 - **GPU-hours** are {source}. Other models and inference are taken to use the GPU as well as that.
 - **Hours on 1, 2, 8 GPUs** take the jobs of a stage to be of equal length and to have one GPU each;
-  a stage with four models gains nothing from more than four GPUs.
+  a stage with four models gains nothing from more than four GPUs. They are hours of computing: the
+  starts of jobs, reading, and choosing the scores that an E-step stores come on top. Of a chunk of
+  an E-step or of predictions that is most of a minute, some two GPU-hours a stage in all.
 - **Reading** is the work of the threads that make batches from page-cached records, at the rate
   of `batches.py`; the disk has to deliver *read, TB* in the hours of the stage, as the records do
   not fit into memory.
 - **Disk**: pseudo-labels are the upper bound of `em.keep` (every segment keeps `top` scores beside
   its video's labels); the index takes about 150 bytes a video; records are not copied.
+- **Videos**: as many as 1.53 TB hold, if all of that is the train split. YouTube-8M has 6.1 million
+  in all, so take the stages that read it as an upper bound.
 - E-step 2 is counted with the dearest model that may be selected.
 """
 

@@ -1,9 +1,11 @@
 """The timeline of a run, from circumstances written by hand."""
 
 import json
+import re
 
 import pytest
 
+from segment_em import figures
 from segment_em.timeline import timeline
 
 
@@ -75,3 +77,18 @@ def test_a_pause_between_two_runs_is_cut_out_and_marked(jobs):
     assert found[["start", "end"]].values.tolist() == [[0, 10], [10, 20]]
     assert found["paused"].tolist() == [0, 7190]
     assert devices["busy"].tolist() == [1.0]
+
+
+def test_on_a_cluster_a_row_is_a_stage(jobs, tmp_path):
+    nodes = 50
+    found, devices = timeline(
+        jobs(
+            *((f"{n:03d}", "estimate", "00:00:00.000", 10, f"node{n}") for n in range(nodes)),
+            ("a", "pretrain", "00:00:10.000", 10),
+        )
+    )
+    figures.timeline(found, devices, tmp_path / "timeline.svg")
+    drawn = (tmp_path / "timeline.svg").read_text()
+    assert "50 jobs" in drawn
+    assert "node7" not in drawn
+    assert float(re.search(r'height="([\d.]+)pt"', drawn)[1]) < 300

@@ -4,7 +4,7 @@ Colours can be told apart by people who are colour-blind (Okabe and Ito 2008), a
 mark of its own beside its colour. Text stays text, so that pages can restyle and readers find it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -305,37 +305,54 @@ def localisation_quality(table: pd.DataFrame, path: str | Path) -> None:
 
 
 STAGE_COLOURS = {"data": MUTED, "training": BLUE, "E-step": ORANGE, "other": SKY}
+MOST_LANES = 40  # more, as on a cluster, would be metres of paper: then a row a stage
 
 
 def timeline(jobs: pd.DataFrame, devices: pd.DataFrame, path: str | Path) -> None:
     """jobs, devices: timeline.timeline."""
     lanes = {device: int(rows["lane"].max()) + 1 for device, rows in jobs.groupby("device")}
-    first = dict(zip(lanes, np.cumsum([0, *lanes.values()]), strict=False))
-    with _figure(path, 1.4 + 0.26 * sum(lanes.values()) + 0.2 * len(lanes)) as figure:
+    many = sum(lanes.values()) > MOST_LANES
+    rows, ticks = _rows_by_stage(jobs) if many else _rows_by_device(jobs, devices, lanes)
+    height = 0.5 * len(ticks) if many else 0.26 * sum(lanes.values()) + 0.2 * len(lanes)
+    with _figure(path, 1.4 + height) as figure:
         if jobs.empty:
             _nothing(figure, "No result tells when it was made.")
             return
         axes = figure.subplots()
-        row = -(jobs["device"].map(first) + jobs["lane"])
+        edge = {"linewidth": 0, "alpha": 0.5} if many else {"linewidth": 0.4}
         for stage, colour in STAGE_COLOURS.items():
             chosen = jobs["stage"] == stage
             if chosen.any():
                 axes.barh(
-                    row[chosen], jobs["end"][chosen] - jobs["start"][chosen],
+                    rows[chosen], jobs["end"][chosen] - jobs["start"][chosen],
                     left=jobs["start"][chosen],
-                    color=colour, edgecolor="white", linewidth=0.4, height=0.8, label=stage,
+                    color=colour, edgecolor="white", height=0.8, label=stage, **edge,
                 )  # fmt: skip
         for pause in jobs.loc[jobs["paused"] > 0, "start"]:
             axes.axvline(pause, color=VERMILION, linewidth=1, linestyle=":")
-        busy = devices.set_index("device")["busy"]
-        axes.set_yticks(
-            [-first[device] for device in lanes],
-            [f"{device}\n{100 * busy[device]:.0f} % busy" for device in lanes],
-        )
+        axes.set_yticks(list(ticks.values()), list(ticks))
         axes.grid(axis="x")
         axes.grid(visible=False, axis="y")
-        _name_axes(axes, "seconds since the first job started", "device")
+        _name_axes(axes, "seconds since the first job started", "stage" if many else "device")
         _legend(figure, axes, 4)
+
+
+def _rows_by_device(
+    jobs: pd.DataFrame, devices: pd.DataFrame, lanes: Mapping[str, int]
+) -> tuple[pd.Series, dict[str, int]]:
+    """The row of each job, and {name: row} of the first one of each device."""
+    first = dict(zip(lanes, np.cumsum([0, *lanes.values()]), strict=False))
+    busy = devices.set_index("device")["busy"]
+    ticks = {f"{device}\n{100 * busy[device]:.0f} % busy": -first[device] for device in lanes}
+    return -(jobs["device"].map(first) + jobs["lane"]), ticks
+
+
+def _rows_by_stage(jobs: pd.DataFrame) -> tuple[pd.Series, dict[str, int]]:
+    """The row of each job, and {name: row} of each stage that there is."""
+    row = {stage: -number for number, stage in enumerate(STAGE_COLOURS)}
+    counts = jobs["stage"].value_counts()
+    ticks = {f"{stage}\n{counts[stage]} jobs": row[stage] for stage in row if stage in counts}
+    return jobs["stage"].map(row), ticks
 
 
 def write_all(
