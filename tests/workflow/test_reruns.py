@@ -430,6 +430,7 @@ def test_a_setting_that_changes_along_with_a_record_file_is_seen(project):
     assert project.wanted() == index("test", chunk) | PREFLIGHT | EVERYTHING_TRAINED
 
 
+@pytest.mark.reruns
 def test_an_added_record_file_repeats_its_chunk_and_what_follows(project):
     # Chunk 000 by the hash of its name.
     records = project.folder / "records"
