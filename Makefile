@@ -35,8 +35,8 @@ collage: $(BIN)/installed data/yt8m-collage
 collage-small: $(BIN)/installed data/yt8m-collage
 	$(RUN) --configfile configs/collage.yaml configs/collage-small.yaml
 
-# Every setting on six data sets with three seeds: a night and more on two cores.
-ablation: $(BIN)/installed data/yt8m-collage
+# What settings of E-step and training are worth, on four data sets with three seeds: hours.
+ablation: $(BIN)/installed
 	$(RUN) --configfile configs/ablation.yaml -- ablation
 
 data/yt8m-collage:

@@ -80,11 +80,10 @@ def test_each_variation_data_set_and_seed_is_an_experiment(config):
 
 def test_the_ablation_of_the_results_is_accepted_and_its_simulated_data_can_be_drawn(config):
     shown = yaml.safe_load((ROOT / "configs/ablation.yaml").read_text())
-    del shown["ablation"]["data"]["collage"]  # its records are not in the repository
     experiments = list(experiments_of(config | shown).values())[1:]
     assert {experiment.variation["seed"] for experiment in experiments} == {0, 1, 2}
     datasets = {experiment.data.name: experiment.data for experiment in experiments}
-    assert len(datasets) == 5 * 3
+    assert len(datasets) == 4 * 3
     for data in datasets.values():
         World(Settings(**json.loads(data.simulation_settings())))
 
