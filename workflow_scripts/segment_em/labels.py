@@ -262,6 +262,7 @@ class PseudoLabels:
             found.append(_listed(chunk, reading))
             stored_ids += chunk.video_ids.tolist()
         columns = [list(column) for column in zip(*found, strict=True)]
+        found.clear()
         counts, self.segment, self.column, self.value, self.weight = map(_emptied, columns)
         self.indptr = np.concatenate([[0], counts.cumsum()])
         self.place = _places(stored_ids, video_ids, Path(paths[0]).parent)
