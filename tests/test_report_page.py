@@ -46,7 +46,7 @@ def page(browser, path):
 
 def test_the_page_reads_without_an_error_and_shows_every_figure(page):
     figures = page.all("figure .drawing > svg")
-    assert len(figures) == 8
+    assert len(figures) == 9
     for figure in figures:
         assert figure.size["width"] > 300
         assert figure.size["height"] > 90
