@@ -9,6 +9,7 @@ import pytest
 import reporting
 import yaml
 from configuration import ConfigError
+from snakemake.utils import update_config
 from variations import experiments_of
 
 from segment_em.simulation.settings import Settings
@@ -80,7 +81,8 @@ def test_each_variation_data_set_and_seed_is_an_experiment(config):
 
 def test_the_ablation_of_the_results_is_accepted_and_its_simulated_data_can_be_drawn(config):
     shown = yaml.safe_load((ROOT / "configs/ablation.yaml").read_text())
-    experiments = list(experiments_of(config | shown).values())[1:]
+    update_config(config, shown)
+    experiments = list(experiments_of(config).values())[1:]
     assert {experiment.variation["seed"] for experiment in experiments} == {0, 1, 2}
     datasets = {experiment.data.name: experiment.data for experiment in experiments}
     assert len(datasets) == 4 * 3
