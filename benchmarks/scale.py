@@ -216,8 +216,8 @@ test videos, 1,000 classes.
 - **GPU-hours** are {source}. Other models and inference are taken to use the GPU as well as that.
 - **Hours on 1, 2, 8 GPUs** take the jobs of a stage to be of equal length and to have one GPU each;
   a stage with four models gains nothing from more than four GPUs. They are hours of computing: the
-  starts of jobs, reading, and choosing the scores that an E-step stores come on top. Of a chunk of
-  an E-step or of predictions that is most of a minute, some two GPU-hours a stage in all.
+  starts of jobs, reading, and choosing the scores that an E-step stores come on top, and are nearly
+  all of what a chunk of an E-step or of predictions takes. They were not measured on a GPU.
 - **Reading** is the work of the threads that make batches from page-cached records, at the rate
   of `batches.py`; the disk has to deliver *read, TB* in the hours of the stage, as the records do
   not fit into memory.

@@ -1,7 +1,9 @@
 """Files that are cut, changed, of another version or not ours: refused in a line that names it."""
 
 import json
+import os
 import random
+import resource
 import shutil
 
 import h5py
@@ -183,6 +185,18 @@ def test_chunks_of_other_classes_are_refused(tmp_path):
             file["classes"][0] = 4
         with pytest.raises(InputError, match=r"001\.h5: 3 classes"):
             read_all(paths)
+
+
+def test_too_many_open_files_are_not_taken_for_damage(tmp_path):
+    write_labels_file(tmp_path / "000.h5", None)
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), allowed[1]))
+    try:
+        with pytest.raises(InputError, match=r"000\.h5: .*Too many open files.*ulimit -n") as told:
+            labels.read_chunk(tmp_path / "000.h5")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
+    assert "make it anew" not in str(told.value)
 
 
 def test_damaged_scores_never_become_a_label_set(tmp_path):
