@@ -1,6 +1,7 @@
 """What entries of the configuration mean: files, chunks, members, options."""
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping
 from glob import glob
@@ -10,6 +11,8 @@ from typing import Any
 from plugins import signature
 
 SPLITS = ("train", "segments", "test")
+# Files of a chunk at most, as a multiple of the mean.
+SPREAD = 1.25
 
 
 def features_of(config: Mapping[str, Any]) -> list[list[Any]]:
@@ -41,15 +44,19 @@ def split_member(member: str) -> tuple[str, str]:
 
 
 def chunked(files: list[str], chunks: int) -> dict[str, list[str]]:
-    """{chunk: its files}: by a hash of the file's name, so that adding a file moves no other.
+    """{chunk: its files}: by a hash of the file's name, so that adding a file moves few others.
 
-    Chunks without files do not appear.
+    No chunk has more than a quarter above the mean: what a full one would get goes to the next one
+    (Mirrokni et al., "Consistent hashing with bounded loads", 2018). Empty ones do not appear.
     """
-    found: dict[str, list[str]] = {}
+    most = math.ceil(SPREAD * len(files) / chunks)
+    found: dict[int, list[str]] = {number: [] for number in range(chunks)}
     for file in sorted(files):
         number = int.from_bytes(hashlib.sha256(Path(file).name.encode()).digest()[:8]) % chunks
-        found.setdefault(f"{number:03d}", []).append(file)
-    return dict(sorted(found.items()))
+        while len(found[number]) == most:
+            number = (number + 1) % chunks
+        found[number].append(file)
+    return {f"{number:03d}": taken for number, taken in found.items() if taken}
 
 
 def files_of(entry: str | list[str]) -> list[str]:

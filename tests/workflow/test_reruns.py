@@ -219,6 +219,10 @@ SETTINGS = {
         setting("em.threshold", {"share": 0.5}),
         PREFLIGHT | label_sets(1) | ITERATION_1 | AFTER_F1,
     ),
+    "delta of the default rule": (
+        setting("em.threshold", {"delta": 0.8}),
+        PREFLIGHT | label_sets(1) | ITERATION_1 | AFTER_F1,
+    ),
     "calibration": (
         setting("em.calibration", "model"),
         {f"em/iteration-{i}/calibration.json" for i in (1, 2)}
@@ -434,7 +438,7 @@ def test_a_setting_that_changes_along_with_a_record_file_is_seen(project):
 def test_an_added_record_file_repeats_its_chunk_and_what_follows(project):
     # Chunk 000 by the hash of its name.
     records = project.folder / "records"
-    shutil.copy(records / "train-000.tfrecord", records / "train-003.tfrecord")
+    shutil.copy(records / "train-000.tfrecord", records / "train-004.tfrecord")
     assert project.wanted() == index("train", "000") | PREFLIGHT | EVERYTHING_TRAINED
 
 
