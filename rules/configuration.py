@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from mistakes import mistakes_of, unknown_key
-from plugins import parted, signature
+from mistakes import mistakes_of, unknown_key, used_models
+from plugins import PluginError, parted, signature
 
 
 class ConfigError(ValueError):
@@ -31,8 +31,10 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     mistakes = [_mistake(error) for error in validator.iter_errors(typed)]
     mistakes += _not_finite(typed)
     if not mistakes:
-        typed["models"] = {name: _typed_model(name, m) for name, m in typed["models"].items()}
-        mistakes = list(mistakes_of(typed))
+        try:
+            mistakes = list(mistakes_of(_typed_options(typed)))
+        except PluginError as error:
+            mistakes = [str(error)]
     if mistakes:
         raise ConfigError("\n".join(f"config: {mistake}" for mistake in mistakes))
     return typed
@@ -76,12 +78,25 @@ def _number(text: str) -> Any:
         return yaml.safe_load(text) if text.lower() in ("true", "false", "null") else text
 
 
-def _typed_model(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's entry with its options in the types that its architecture annotates."""
+def _typed_options(config: dict[str, Any]) -> dict[str, Any]:
+    """The same, options of models and threshold rule in the types that their files annotate.
+
+    Models that no iteration names stay as they are: their files may be half written.
+    """
+    models, em = config["models"], config["em"]
+    for name in models.keys() & set(used_models(config)):
+        architecture = f"models/{models[name]['architecture']}.py"
+        models[name] = _annotated(models[name], architecture, "Model.__init__")
+    rule = f"thresholds/{em['threshold']['rule']}.py"
+    em["threshold"] = _annotated(em["threshold"], rule, "thresholds")
+    return config
+
+
+def _annotated(entry: Mapping[str, Any], file: str, function: str) -> dict[str, Any]:
     wanted = {"int": "integer", "float": "number", "bool": "boolean"}
-    annotated = signature(f"models/{model['architecture']}.py", "Model.__init__") or {}
+    annotated = signature(file, function) or {}
     kinds = {key: wanted.get(parted(annotation)[0]) for key, annotation in annotated.items()}
-    return {key: _scalar(value, kinds.get(key)) for key, value in model.items()}
+    return {key: _scalar(value, kinds.get(key)) for key, value in entry.items()}
 
 
 def _mistake(error: Any) -> str:

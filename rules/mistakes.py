@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from itertools import combinations
 from typing import Any
 
@@ -40,7 +40,7 @@ def mistakes_of(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _model_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
-    for name in _used_models(config):
+    for name in used_models(config):
         model = config["models"].get(name)
         if model is None:
             yield no_such(f"em names the model '{name}'", name, config["models"])
@@ -77,7 +77,8 @@ def _option_mistakes(
                 yield f"{where}.{key}: {given[key]!r} is not {rule}"
 
 
-def _used_models(config: Mapping[str, Any]) -> list[str]:
+def used_models(config: Mapping[str, Any]) -> list[str]:
+    """The models that the process trains, each once."""
     names = [split_member(m)[0] for members in config["em"]["iterations"] for m in members]
     return list(dict.fromkeys([*initial_models(config["em"]), *names]))
 
@@ -99,14 +100,30 @@ def _em_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     if wanted is None:
         yield no_such(f"em.threshold.rule: '{rule}'", rule, plugins_of("thresholds"))
         return
-    for key in wanted.keys() - em["threshold"].keys():
+    given = {key: value for key, value in em["threshold"].items() if key != "rule"}
+    for key in wanted.keys() - given.keys():
         yield f"em.threshold: rule {rule} needs the key '{key}'"
+    yield from _option_mistakes("em.threshold", given, wanted)
+    yield from _options_of_no_rule(given.keys() - wanted.keys())
     delta = em["threshold"].get("delta")
     if "delta" in wanted and delta is not None and delta < em["keep"]["floor"]:
         yield (
             f"em.threshold.delta: {delta} is below em.keep.floor ({em['keep']['floor']}), under "
             "which no scores are stored; lower the floor or raise delta"
         )
+    if list(wanted) == ["delta"] and delta == 1:
+        yield f"em.threshold.delta: no score is above 1, so that rule {rule} would label nothing"
+
+
+def _options_of_no_rule(keys: Set[str]) -> Iterator[str]:
+    """Options of another rule than the one in use may stand: an overlay cannot remove them."""
+    if keys:
+        rules = [
+            signature(f"thresholds/{name}.py", "thresholds") for name in plugins_of("thresholds")
+        ]
+        known = sorted(set().union(*rules))
+        for key in keys - set(known):
+            yield unknown_key(f"em.threshold.{key}", key, ["rule", *known])
 
 
 def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:

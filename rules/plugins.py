@@ -9,25 +9,50 @@ from pathlib import Path
 from typing import Any
 
 LIBRARY = Path(__file__).parent.parent / "workflow_scripts" / "segment_em"
+TYPES = {"int": int, "float": float, "bool": bool, "str": str}
+
+
+class PluginError(ValueError):
+    """What is wrong with the file of a model or a rule: one line, with file, line and remedy."""
 
 
 @cache
 def plugins_of(package: str) -> tuple[str, ...]:
-    files = sorted((LIBRARY / package).glob("*.py"))
+    files = sorted((LIBRARY / package).glob("[!.]*.py"))
     return tuple(file.stem for file in files if not file.stem.startswith("_"))
 
 
 @cache
 def signature(file: str, function: str) -> dict[str, str] | None:
-    """{keyword-only argument: its annotation} of a function in a plug-in; None without the file."""
+    """{keyword-only argument: its annotation} of a function in a plug-in; None without the file.
+
+    Raises PluginError where there is no such function, or an option that no configuration can give.
+    """
     path = LIBRARY / file
     if path.stem not in plugins_of(path.parent.name):
         return None
-    body = ast.parse(path.read_text(encoding="utf-8")).body
+    try:
+        node: Any = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise PluginError(f"{path}:{error.lineno}: {error.msg}") from None
     for name in function.split("."):
-        node = next(n for n in body if getattr(n, "name", None) == name)
-        body = node.body
-    return {argument.arg: ast.unparse(argument.annotation) for argument in node.args.kwonlyargs}
+        found = [part for part in node.body if getattr(part, "name", None) == name]
+        if not found:
+            raise PluginError(f"{path}: no {function} in it; docs/models.md and README show one")
+        node = found[0]
+    return {option.arg: _annotation(path, option) for option in node.args.kwonlyargs}
+
+
+def _annotation(path: Path, option: ast.arg) -> str:
+    """The annotation of an option as text, if it is one that a configuration can fill."""
+    where = f"{path}:{option.lineno}: option '{option.arg}'"
+    if option.annotation is None:
+        raise PluginError(f"{where} has no type; annotate it: int, float, bool, str or Literal")
+    annotation = ast.unparse(option.annotation)
+    kind = parted(annotation)[0]
+    if kind not in TYPES and not kind.startswith("Literal["):
+        raise PluginError(f"{where} is {kind}; it can be int, float, bool, str or Literal")
+    return annotation
 
 
 def parted(annotation: str) -> tuple[str, list[str]]:
@@ -43,7 +68,6 @@ def fits(value: Any, annotation: str) -> bool:
     """Whether a value is of an annotated type: int, float, bool, str or Literal[...]."""
     if annotation.startswith("Literal["):
         return value in ast.literal_eval(annotation.removeprefix("Literal"))
-    types = {"int": int, "float": float, "bool": bool, "str": str}
-    return isinstance(value, types[annotation]) and (
+    return isinstance(value, TYPES[annotation]) and (
         annotation == "bool" or not isinstance(value, bool)
     )

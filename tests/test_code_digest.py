@@ -90,3 +90,12 @@ def test_the_closure_holds_every_module_that_the_script_loads(script):
     ).stdout.split()
     closure = code_digest.code_digests(SCRIPTS / script)
     assert {str(Path(path).relative_to(SCRIPTS)) for path in loaded} <= closure.keys()
+
+
+def test_an_editors_files_change_no_digest(library):
+    before = digests(library)
+    models = library / "segment_em/models"
+    for name in (".bigru.py.swp", "bigru.py~", ".DS_Store", "4913", ".#bigru.py"):
+        (models / name).write_bytes(b"\xff")
+    (models / ".ipynb_checkpoints").mkdir()
+    assert digests(library) == before

@@ -179,7 +179,7 @@ def test_label_set_counts_by_hand(chunk_path):
 def test_label_set_does_not_depend_on_the_chunks(tmp_path, chunk_path):
     write(tmp_path / "a.h5", SCORES[:2], CARRIED[:2], ["a"], [0, 2])
     write(tmp_path / "b.h5", SCORES[2:], CARRIED[2:], ["b"], [0, 1])
-    quantile = {"share": 0.5, "other_share": 0.2}
+    quantile = {"share": 0.5, "other_share": 0.2, "delta": 1.0}
     for rule, options in [("fixed", {"delta": 0.4}), ("class_quantile", quantile)]:
         whole = label_set([chunk_path], "video_prior", rule, options, None)
         parts = label_set(

@@ -126,9 +126,9 @@ WRONG = {
     ),
     "empty batches": ({"models.bigru.training.batch": 0}, "models.bigru.training.batch: 0 is less"),
     "no gradient": ({"training.clip_norm": 0}, "training.clip_norm: 0.0 is less than or equal"),
-    "threshold of one": (
-        {"em.threshold.delta": 1},
-        "em.threshold.delta: 1.0 is greater than or equal to the maximum of 1",
+    "threshold above one": (
+        {"em.threshold.delta": 1.1},
+        "em.threshold.delta: 1.1 is greater than the maximum of 1",
     ),
     "share of nothing": (
         {"em.threshold.share": 0},
@@ -233,11 +233,23 @@ WRONG = {
         {"models.transformer_early.positions": "learned"},
         "models.transformer_early.positions: 'learned' is not Literal['none', 'sinusoidal']",
     ),
+    "option of no rule": (
+        {"em.threshold.shar": 0.3},
+        "em.threshold.shar: unknown key; did you mean 'share'? (allowed: rule, delta, ",
+    ),
+    "option of a rule that is text": (
+        {"em.threshold.share": "most"},
+        "em.threshold.share: 'most' is not of type 'number'",
+    ),
     "rule without its option": (
         {"em.threshold": {"rule": "fixed"}},
         "em.threshold: rule fixed needs the key 'delta'",
     ),
     # Contradictions
+    "threshold that no score passes": (
+        {"em.threshold": {"rule": "fixed", "delta": 1}},
+        "em.threshold.delta: no score is above 1, so that rule fixed would label nothing",
+    ),
     "threshold below the floor": (
         {"em.threshold": {"rule": "fixed", "delta": 0.01}},
         "em.threshold.delta: 0.01 is below em.keep.floor (0.05)",

@@ -2,7 +2,8 @@
 
 A module's digest is taken over its syntax tree without docstrings, so that comments, formatting, a
 touch or a checkout change nothing. The modules are those that the script reaches through imports,
-and the plug-ins that it loads by name. What a package holds beside Python is part of its __init__.
+and the plug-ins that it loads by name. The parts of a page that a package holds are part of its
+__init__; what else lies there (an editor's swap file, say) is not.
 """
 
 import ast
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 LIBRARY = Path(__file__).parent
+PAGE_PARTS = (".css", ".html", ".js")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -54,8 +56,9 @@ def _digest(path: Path) -> str:
     tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
     found = hashlib.sha256(ast.unparse(tree).encode())
     if path.name == "__init__.py":
-        for file in sorted(path.parent.glob("*.*")):
-            found.update(b"" if file.suffix == ".py" else file.name.encode() + file.read_bytes())
+        for file in sorted(path.parent.glob("[!.]*")):
+            if file.suffix in PAGE_PARTS:
+                found.update(file.name.encode() + file.read_bytes())
     return found.hexdigest()[:16]
 
 
