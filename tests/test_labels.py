@@ -11,6 +11,7 @@ import pytest
 from segment_em import estimators, labels
 from segment_em.calibration import Calibration
 from segment_em.errors import InputError
+from segment_em.estimators import video_prior
 from segment_em.label_sets import label_set
 
 CLASS_IDS = np.array([3, 8, 20])
@@ -203,6 +204,17 @@ def entries_of(chunk_path, reading, video="a"):
     found = labels.PseudoLabels([chunk_path], [video], reading, np.zeros(3)).entries(np.array([0]))
     places = zip(found.segment.tolist(), found.column.tolist(), strict=True)
     return dict(zip(places, zip(found.value, found.weight, strict=True), strict=True))
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [lambda s, t, v: (s > t) * 1, lambda s, t, v: (s > t)[:1], lambda s, t, v: None],
+)
+def test_an_estimator_that_returns_no_mask_is_named(chunk_path, monkeypatch, keep):
+    keep.__module__ = "segment_em.estimators.mine"
+    monkeypatch.setattr(video_prior, "keep", keep)
+    with pytest.raises(InputError, match=r"estimators\.mine: keep must return an array of bool"):
+        label_set([chunk_path], "video_prior", "fixed", {"delta": 0.4}, None)
 
 
 def test_soft_labels_are_the_teachers_scores_where_the_estimator_keeps_them(chunk_path):

@@ -3,8 +3,10 @@
 import importlib
 import inspect
 import math
+import sys
 import typing
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -638,6 +640,27 @@ def test_an_unknown_architecture_is_refused_with_those_there_are():
     known = "bigru, logistic, nextvlad, transformer"
     with pytest.raises(InputError, match=f"no architecture 'resnet'.*{known}"):
         models.build("resnet", FEATURES, CLASSES, SEGMENT_FRAMES, {"fusion": "early"})
+
+
+@pytest.mark.parametrize(
+    ("lacks", "message"),
+    [
+        ("frame_level", r"models/mine\.py: Model has no frame_level"),
+        ("classifier", r"models/mine\.py: Model has no classifier = nn"),
+    ],
+)
+def test_a_model_of_ones_own_that_lacks_a_part_is_refused_by_name(monkeypatch, lacks, message):
+    class Model(nn.Module):
+        frame_level = None if lacks == "frame_level" else True
+
+        def __init__(self, features, classes, segment_frames):
+            super().__init__()
+            self.classifier = nn.Linear(3, 1 if lacks == "classifier" else classes)
+
+    monkeypatch.setattr(models, "architectures", lambda: ["mine"])
+    monkeypatch.setitem(sys.modules, "segment_em.models.mine", SimpleNamespace(Model=Model))
+    with pytest.raises(InputError, match=message):
+        models.build("mine", FEATURES, CLASSES, SEGMENT_FRAMES, {})
 
 
 @pytest.mark.parametrize("width", [1, 13, 88, 1000])

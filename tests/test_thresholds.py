@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from segment_em import thresholds
+from segment_em.errors import InputError
+from segment_em.thresholds import fixed
 from segment_em.thresholds.class_quantile import thresholds as class_quantile
 from segment_em.thresholds.fixed_or_share import thresholds as fixed_or_share
 
@@ -27,6 +29,12 @@ def test_bins_stand_for_every_float16_from_0_to_1_in_order():
 def test_fixed_rule_gives_every_class_the_same_delta():
     limits = thresholds.apply("fixed", histogram([[0.1], [], [0.9]]), {"delta": 0.9})
     assert limits.tolist() == [[0.9, 0.9]] * 3
+
+
+def test_a_rule_of_ones_own_that_returns_something_else_is_named(monkeypatch):
+    monkeypatch.setattr(fixed, "thresholds", lambda histogram_CN, delta: np.full(3, delta))
+    with pytest.raises(InputError, match=r"thresholds\.fixed: .*two finite numbers for each of 3"):
+        thresholds.apply("fixed", histogram([[0.1], [], [0.9]]), {"delta": 0.9})
 
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 1.0])

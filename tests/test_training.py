@@ -38,6 +38,14 @@ def run(index, state, plan=PLAN, model=None, rows=(0, 1, 3, 4)):
     return model, losses
 
 
+def test_a_model_whose_logits_have_another_shape_is_named(small_index, state):
+    model = small_model("logistic")
+    model.forward = lambda features, mask: torch.zeros(len(mask), 3, requires_grad=True)
+    expected = r"models\.logistic: forward returned logits \[(\d), 3\] where .* are \[\1, \d, 3\]"
+    with pytest.raises(InputError, match=expected):
+        run(small_index, state, model=model)
+
+
 def test_the_loss_falls_and_there_is_one_an_epoch(small_index, state):
     losses = run(small_index, state, replace(PLAN, epochs=30))[1]
     assert len(losses) == 30

@@ -132,9 +132,25 @@ class Judged(NamedTuple):
     in_video_labels: np.ndarray
 
     def kept(self, keep: Keep, threshold_C2: np.ndarray) -> np.ndarray:
-        """bool [n]: what an estimator keeps. threshold_C2: see the package thresholds."""
+        """bool [n]: what an estimator keeps. threshold_C2: see the package thresholds.
+
+        Raises InputError if the estimator returns anything else.
+        """
         threshold = threshold_C2[self.column, self.in_video_labels.astype(int)]
-        return keep(self.scores.astype(np.float32), threshold, self.in_video_labels)
+        kept = keep(self.scores.astype(np.float32), threshold, self.in_video_labels)
+        # Numbers 0 and 1 would be taken for the places of two entries.
+        if _described(kept) != f"bool of shape [{len(self.scores)}]":
+            raise InputError(
+                f"{keep.__module__}: keep must return an array of bool of the same length as the "
+                f"{len(self.scores)} scores; it returned {_described(kept)}"
+            )
+        return kept
+
+
+def _described(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} of shape {list(value.shape)}"
+    return type(value).__name__
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def build(
 ) -> nn.Module:
     """Return a new model with random weights; `options` holds `fusion` and those of its file.
 
-    Raises InputError if there is no such architecture or the options do not fit each other.
+    Raises InputError if there is no such architecture, the options do not fit each other, or the
+    file's model lacks what is asked of one.
     """
     if architecture not in architectures():
         raise InputError(
@@ -60,7 +61,19 @@ def build(
         for rule in getattr(annotation, "__metadata__", ()):
             if name in options and not keeps(rule, options[name], options):
                 raise InputError(f"models: {name} is {options[name]}; it must be {rule}")
-    return model(dict(features), classes, segment_frames, **options)
+    built = model(dict(features), classes, segment_frames, **options)
+    if not isinstance(getattr(built, "frame_level", None), bool):
+        raise InputError(
+            f"models/{architecture}.py: Model has no frame_level: set True if the score of a "
+            "segment depends on its own frames alone, False if on the whole video"
+        )
+    layer = getattr(built, "classifier", None)
+    if not isinstance(layer, nn.Linear) or layer.out_features != classes:
+        raise InputError(
+            f"models/{architecture}.py: Model has no classifier = nn.Linear(..., classes), the "
+            "last layer"
+        )
+    return built
 
 
 def set_prior(model: nn.Module, prior_C: torch.Tensor) -> None:

@@ -3,23 +3,38 @@
 A rule is a file with `thresholds(histogram_CN, **options) -> float64 [C, 2]`: for each class, the
 threshold in videos that do not carry it and in those that do (index it with `in_video_labels`).
 Its keyword-only arguments are the options that the configuration gives; it is found by its name.
-The histogram
-counts, for each class, the teacher's float16 scores over all segments of the videos that carry
-the class: bin n holds the scores whose bit pattern is n. For floats of one sign, order of bit
-patterns is order of values, so quantiles taken from it are exact, and histograms of chunks add up.
+An option `share` promises that share of the segments of each class's videos (preflight.py counts
+on it).
+
+The histogram counts, for each class, the teacher's float16 scores over all segments of the videos
+that carry the class: bin n holds the scores whose bit pattern is n. For floats of one sign, order
+of bit patterns is order of values, so quantiles taken from it are exact, and histograms of chunks
+add up.
 """
 
 from importlib import import_module
 
 import numpy as np
 
+from segment_em.errors import InputError
+
 # The bit pattern of 1.0 in float16, plus one: the number of distinct scores in [0, 1].
 BINS = int(np.float16(1.0).view(np.uint16)) + 1
 
 
 def apply(rule: str, histogram_CN: np.ndarray, options: dict) -> np.ndarray:
-    """Thresholds float64 [C, 2] by thresholds/<rule>.py."""
-    return import_module(f"segment_em.thresholds.{rule}").thresholds(histogram_CN, **options)
+    """Thresholds float64 [C, 2] by thresholds/<rule>.py.
+
+    Raises InputError if the rule returns anything else.
+    """
+    module = import_module(f"segment_em.thresholds.{rule}")
+    found = np.asarray(module.thresholds(histogram_CN, **options), dtype=np.float64)
+    if found.shape != (len(histogram_CN), 2) or not np.isfinite(found).all():
+        raise InputError(
+            f"{module.__name__}: thresholds must return two finite numbers for each of "
+            f"{len(histogram_CN)} classes; it returned an array of shape {list(found.shape)}"
+        )
+    return found
 
 
 def values_of_bins() -> np.ndarray:
