@@ -89,7 +89,7 @@ lock:
 	.venv-lock/bin/pip install --quiet --requirement requirements.in
 	echo "# Every package of the environment, made from requirements.in by: make lock" > $@.tmp
 	@# Without the suffix of a build (+cpu), so that each platform takes its own.
-	.venv-lock/bin/pip freeze | sed 's/+[a-z0-9]*$$//' >> $@.tmp
+	.venv-lock/bin/pip freeze --all --exclude pip | sed 's/+[a-z0-9]*$$//' >> $@.tmp
 	mv $@.tmp requirements.lock && rm -rf .venv-lock
 
 # Removes the results of demo, demo-faithful and collage, and every index and all simulated records,

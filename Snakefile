@@ -1,6 +1,10 @@
 # Weakly supervised temporal localisation by EM, in the order of Algorithm 1.
 from pathlib import Path
 
+from snakemake.utils import min_version
+
+min_version("9.27")  # whose inner methods rules/ wraps (recall.py, rescheduling.py and two more)
+
 
 configfile: str(Path(workflow.basedir) / "config.yaml")
 
@@ -25,9 +29,10 @@ rule all:
         f"{RESULTS}/localisations.csv",
         f"{RESULTS}/report.html",
         MAIN.kept(),
+        reporting.figure_files(MAIN),
     message:
         f"Finished: {RESULTS}/table.csv and {RESULTS}/report.html"
 
 
 onsuccess:
-    print(closing_words(COMPARISON if COMPARED else RESULTS), end="")
+    print(closing_words(), end="")

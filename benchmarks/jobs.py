@@ -47,7 +47,7 @@ def commands(folder: Path) -> dict[str, list[Any]]:
     estimated = ["--pseudo-labels", folder / "pseudo_labels.h5"]
     label_set = folder / "label_set.csv"
     predictions = ["--predictions", folder / "predictions.h5"]
-    threshold = {"threshold": RULE, "estimation": "video_prior"}
+    threshold = {"threshold": RULE, "estimation": "video_prior", "floor": 0.05}
     return {
         "index": job(
             "index_records",

@@ -27,12 +27,12 @@ rule summarise:
     shell:
         "python {params.script:q} --config {params.cfg:q} --table {input.table:q}"
         " --ratings {input.ratings:q} --label-sets {input.label_sets:q}"
-        " --out {output.summary:q} 2>&1 | tee {log:q}"
+        " --out {output.summary:q} 2>&1 | tee -i {log:q}"
 
 
 rule ablation:
     input:
-        [f"{experiment.folder}/summary.json" for experiment in VARIATIONS],
+        summaries,
     output:
         tables=[f"{RESULTS}/ablation/{name}.csv" for name in ("runs", "differences", "checks")],
         how=[f"{RESULTS}/ablation/{name}.json" for name in ("runs", "differences", "checks")],
@@ -54,4 +54,4 @@ rule ablation:
         "Compare the variations of {RESULTS}"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --summaries {input:q} --out {params.folder:q} 2>&1 | tee {log:q}"
+        " --summaries {input:q} --out {params.folder:q} 2>&1 | tee -i {log:q}"

@@ -18,7 +18,9 @@ from recall import recall_from_stamps
 from rescheduling import look_again_once
 from run_lines import one_line_a_job
 from segment_em.code_digest import code_digests
+from segment_em.errors import InputError
 from segment_em.provenance import (
+    STARTED,
     beside,
     canonical,
     digest,
@@ -142,7 +144,10 @@ def warn_of_versions():
     """Name results that were made with other versions; whether to repeat them is for people."""
     folders = [f"results/{kind}/{name}" for kind in ("data", "index") for name in DATASETS]
     folders += [experiment.folder for experiment in EXPERIMENTS.values()]
-    files = other_versions(folders)
+    try:
+        files = other_versions(folders)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
     if files:
         shown = "\n".join(f"  {file}: {change}" for file, change in list(files.items())[:3])
         logger.warning(
@@ -160,30 +165,41 @@ if workflow.is_main_process:
 # Several experiments: those that are compared -----------------------------------------------------
 
 
-def compared():
-    """{experiment: digests of its table and its stamps} of those that are compared."""
-    names = MAIN.config.get("experiments", [])
-    missing = [name for name in names if not Path(f"results/{name}/table.csv").is_file()]
-    if missing:
-        raise WorkflowError(
-            f"config: experiments: '{missing[0]}' has no results/{missing[0]}/table.csv;"
-            f" finish it first: snakemake --config experiment={missing[0]}"
-        )
-    return {
-        name: [file_digest(f"results/{name}/table.csv"), digest(stamps_below(f"results/{name}"))]
-        for name in names
-    }
-
-
-COMPARED = compared()
+COMPARED = MAIN.config.get("experiments", [])
 COMPARISON = f"results/compare/{'+'.join(COMPARED) or 'none'}"
 
 
 def some_experiments(wildcards):
-    """No files, but the error where nothing says what to compare."""
+    """No files, but the error where nothing says what to compare, or an experiment has no table."""
     if not COMPARED:
         raise WorkflowError("compare: name experiments: --config experiments='[a, b]'")
+    for name in COMPARED:
+        if not Path(f"results/{name}/table.csv").is_file():
+            raise WorkflowError(
+                f"config: experiments: '{name}' has no results/{name}/table.csv; finish it first,"
+                f" with its own --configfile and --config experiment={name}"
+            )
     return []
+
+
+def compared(wildcards):
+    """{experiment: digests of its table and its stamps} of those that are compared."""
+    folders = {name: f"results/{name}" for name in COMPARED}
+    return canonical(
+        {
+            name: [file_digest(f"{folder}/table.csv"), digest(stamps_below(folder))]
+            for name, folder in folders.items()
+        }
+    )
+
+
+def summaries(wildcards):
+    """One of each variation, or the error where nothing is to be varied."""
+    if not VARIATIONS:
+        raise WorkflowError(
+            "ablation: name variations, data and seeds (docs/choosing.md shows how)"
+        )
+    return [f"{experiment.folder}/summary.json" for experiment in VARIATIONS]
 
 
 # What is said at the end --------------------------------------------------------------------------
@@ -195,11 +211,11 @@ SHOWN = {
 }
 
 
-def closing_words(folder):
-    """The table of a folder of results and where the rest lies; "" where there is no table yet."""
-    told = Path(folder) / "table.log"
-    if not told.exists():  # after a run until some other rule
+def closing_words():
+    """The table of this run and where the rest lies; "" if it made no table."""
+    table = Path(RESULTS) / "table.csv"
+    if not table.exists() or table.stat().st_mtime < STARTED:
         return ""
-    places = [(what, Path(folder) / name) for name, what in SHOWN.items()]
+    places = [(what, Path(RESULTS) / name) for name, what in SHOWN.items()]
     lines = [f"{what + ':':18}{path}\n" for what, path in places if path.is_file()]
-    return "".join([told.read_text(), "\n", *lines])
+    return "".join([table.with_suffix(".log").read_text(), "\n", *lines])

@@ -18,11 +18,11 @@ rule compare:
     params:
         script=SCRIPTS / "compare.py",
         # The tables are no input, since their own settings made them, not those of this run.
-        cfg=canonical(COMPARED),
+        cfg=compared,
         code=code("compare.py"),
         folders=lambda wildcards, output: [f"results/{name}" for name in COMPARED],
     message:
-        "Compare {COMPARED}"
+        f"Compare {', '.join(COMPARED)}"
     shell:
         "python {params.script:q} --config {params.cfg:q} --experiments {params.folders:q}"
-        " --out {output.table:q} --differences {output.differences:q} 2>&1 | tee {log:q}"
+        " --out {output.table:q} --differences {output.differences:q} 2>&1 | tee -i {log:q}"

@@ -24,7 +24,7 @@ rule simulate_vocabulary:
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --vocabulary {output.vocabulary:q} --segment-classes {output.segment_classes:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 # The splits differ in their number of files, and a rule's outputs have to be listed.
@@ -55,7 +55,7 @@ for data, split in simulated_splits():
             "Simulate YouTube-8M: {params.split} records"
         shell:
             "python {params.script:q} --config {params.cfg:q} --split {params.split:q}"
-            " --records {output.records:q} --truth {output.truth:q} 2>&1 | tee {log:q}"
+            " --records {output.records:q} --truth {output.truth:q} 2>&1 | tee -i {log:q}"
 
 
 rule index:  # what is in the records of one chunk and where; the frames stay in the records
@@ -81,7 +81,7 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
         "Index {wildcards.split} records, chunk {wildcards.chunk}"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --records {input:q} --out {output.index:q} 2>&1 | tee {log:q}"
+        " --records {input:q} --out {output.index:q} 2>&1 | tee -i {log:q}"
 
 
 rule preflight:  # what will starve or is left out, before anything is trained
@@ -112,7 +112,7 @@ rule preflight:  # what will starve or is left out, before anything is trained
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --train {input.train:q} --segments {input.segments:q} --test {input.test:q}"
-        " --classes {input.classes:q} --vocabulary {input.vocabulary:q} --out {output.table:q} 2>&1 | tee {log:q}"
+        " --classes {input.classes:q} --vocabulary {input.vocabulary:q} --out {output.table:q} 2>&1 | tee -i {log:q}"
 
 
 rule check_splits:  # no video may be in two
@@ -141,4 +141,4 @@ rule check_splits:  # no video may be in two
     shell:
         "python {params.script:q} --config {params.cfg:q} --train {input.train:q}"
         " --segments {input.segments:q} --test {input.test:q} --out {output.counts:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

@@ -34,7 +34,7 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
         " --videos {resources.videos}"
         " --teacher {input.teacher:q} --weights {input.weights:q} --index {input.index:q} --out {output.labels:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 rule calibrate:  # E-step: what the scores of F mean, by the ratings held out
@@ -60,7 +60,7 @@ rule calibrate:  # E-step: what the scores of F mean, by the ratings held out
         "E-step {wildcards.i}: calibrate the teacher on the validation ratings"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --ratings {input:q} --out {output.calibration:q} 2>&1 | tee {log:q}"
+        " --ratings {input:q} --out {output.calibration:q} 2>&1 | tee -i {log:q}"
 
 
 rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what passes it
@@ -92,7 +92,7 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --pseudo-labels {input.pseudo_labels:q} --calibration {input.calibration:q}"
-        " --out {output.table:q} 2>&1 | tee {log:q}"
+        " --out {output.table:q} 2>&1 | tee -i {log:q}"
 
 
 rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
@@ -135,7 +135,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         " {params.speed}"
         " --index {input.index:q} --pseudo-labels {input.pseudo_labels:q}"
         " --label-set {input.label_set:q} --calibration {input.calibration:q}"
-        " --out {output.weights:q} 2>&1 | tee {log:q}"
+        " --out {output.weights:q} 2>&1 | tee -i {log:q}"
 
 
 rule validate:  # line 10: both stages of a model on the ratings held out
@@ -176,7 +176,7 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
         " --scorer finetuned {input.finetuned:q} --out {output.scores:q}"
-        " --ratings {output.ratings:q} 2>&1 | tee {log:q}"
+        " --ratings {output.ratings:q} 2>&1 | tee -i {log:q}"
 
 
 rule select:  # line 10: F <- the best on the validation ratings
@@ -218,4 +218,4 @@ rule select:  # line 10: F <- the best on the validation ratings
         "python {params.script:q} --config {params.cfg:q}"
         " --validation {input.validation:q} --weights {input.weights:q}"
         " --ensemble {input.mean_teacher:q} --previous {input.still_running:q}"
-        " --out {output.report:q} 2>&1 | tee {log:q}"
+        " --out {output.report:q} 2>&1 | tee -i {log:q}"

@@ -39,7 +39,7 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
         " --scorer finetuned {input.finetuned:q} --out {output.scores:q}"
-        " --ratings {output.ratings:q} 2>&1 | tee {log:q}"
+        " --ratings {output.ratings:q} 2>&1 | tee -i {log:q}"
 
 
 rule weigh:  # the members of the last iteration, or the controls, and how much each counts
@@ -77,7 +77,7 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --validation {input.validation:q} --earlier {input.earlier:q}"
-        " --out {output.members:q} 2>&1 | tee {log:q}"
+        " --out {output.members:q} 2>&1 | tee -i {log:q}"
 
 
 rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or of the controls
@@ -128,7 +128,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         " --videos {resources.videos}"
         " --index {input.index:q} --scorer ensemble {input.members:q}"
         " --weights {input.weights:q} --out {output.scores:q}"
-        " --ratings {output.ratings:q} 2>&1 | tee {log:q}"
+        " --ratings {output.ratings:q} 2>&1 | tee -i {log:q}"
 
 
 rule tabulate:  # mAP by iteration, model and estimation
@@ -157,4 +157,4 @@ rule tabulate:  # mAP by iteration, model and estimation
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --results {input:q} --out {output.table:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

@@ -36,7 +36,7 @@ rule pretrain:  # line 2, eqs. 15 and 16
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " {params.speed}"
         " --index {input.index:q} --classes {input.classes:q} --out {output.weights:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 rule finetune:  # lines 3 and 9, eq. 17
@@ -70,4 +70,4 @@ rule finetune:  # lines 3 and 9, eq. 17
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " {params.speed}"
         " --index {input.index:q} --weights {input.weights:q} --out {output.weights:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

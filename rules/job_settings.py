@@ -107,7 +107,8 @@ class JobSettings:
         return self.scoring(**self.em["keep"])
 
     def threshold(self, estimation: str) -> str:
-        return canonical({"threshold": threshold_of(self.config), "estimation": estimation})
+        threshold, floor = threshold_of(self.config), self.em["keep"]["floor"]
+        return canonical({"threshold": threshold, "estimation": estimation, "floor": floor})
 
     def selection(self, i: int | str) -> str:
         stages = ["finetuned"] if int(i) else [self.em["initial_stage"]]

@@ -39,7 +39,7 @@ rule predict:  # line 12, one job a chunk
         " --videos {resources.videos}"
         " --ensemble {input.members:q} --weights {input.weights:q}"
         " --index {input.index:q} --out {output.predictions:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 rule submission:  # the best 100,000 segments of each class, as the challenge's server took them
@@ -69,7 +69,7 @@ rule submission:  # the best 100,000 segments of each class, as the challenge's 
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --index {input.index:q} --predictions {input.predictions:q} --out {output.submission:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 rule localisations:  # what occurs when
@@ -98,7 +98,7 @@ rule localisations:  # what occurs when
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --index {input.index:q} --predictions {input.predictions:q} --vocabulary {input.vocabulary:q}"
-        " --out {output.localisations:q} 2>&1 | tee {log:q}"
+        " --out {output.localisations:q} 2>&1 | tee -i {log:q}"
 
 
 rule describe_ensemble:  # all that localising new videos needs beside the weights
@@ -126,7 +126,7 @@ rule describe_ensemble:  # all that localising new videos needs beside the weigh
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --members {input.members:q} --vocabulary {input.vocabulary:q} --out {output.ensemble:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"
 
 
 rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfrecord"}'
@@ -169,4 +169,4 @@ rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfr
         " --ensemble {input.ensemble:q} --weights {input.weights:q}"
         " --records {params.records:q}"
         " --out {output.found:q} --how {output.how:q}"
-        " 2>&1 | tee {log:q}"
+        " 2>&1 | tee -i {log:q}"

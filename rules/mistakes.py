@@ -21,8 +21,11 @@ from plugins import fits, parted, plugins_of, signature
 from segment_em.class_lists import read_class_list, read_vocabulary
 from segment_em.errors import InputError
 from segment_em.options import keeps
-from segment_em.simulation.settings import Settings
+from segment_em.simulation.settings import RATED_FRAMES, Settings
 
+TRAINING_KEYS = ("learning_rate", "batch", "video_loss")
+# What the challenge's server took.
+MOST_SUBMITTED = 100_000
 CLASS_LISTS = {"segment_classes": read_class_list, "vocabulary": read_vocabulary}
 # Linux gives a command 2 MiB of arguments, the environment included, and an index job names all its
 # files, each with a pointer of 8 bytes.
@@ -36,6 +39,7 @@ def mistakes_of(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _data_mistakes(config)
     yield from _new_video_mistakes(config)
     yield from _training_mistakes(config)
+    yield from _evaluation_mistakes(config)
     yield from _compute_mistakes(config)
 
 
@@ -55,7 +59,10 @@ def _model_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
             continue
         given = options_of(model)
         for key in given.keys() - wanted.keys():
-            yield unknown_key(f"{where}.{key}", key, list(wanted))
+            if key in TRAINING_KEYS:
+                yield f"{where}.{key}: it belongs under {where}.training"
+            else:
+                yield unknown_key(f"{where}.{key}", key, list(wanted))
         for key in wanted.keys() - given.keys():
             yield f"{where}: option '{key}' ({parted(wanted[key])[0]}) is missing"
         yield from _option_mistakes(where, given, wanted)
@@ -132,6 +139,11 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"data.max_frames: {data['max_frames']} is not a multiple of data.segment_frames "
             f"({data['segment_frames']})"
+        )
+    if data["segment_frames"] != RATED_FRAMES and not any(split in data for split in SPLITS):
+        yield (
+            f"data.segment_frames: {data['segment_frames']}; simulated records are rated every "
+            f"{RATED_FRAMES} frames"
         )
     late = [n for n in config["ensemble"]["shifts"] if n >= data["segment_frames"]]
     if late:
@@ -230,6 +242,15 @@ def _training_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def _evaluation_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    evaluation = config["evaluation"]
+    if evaluation["submission"] and evaluation["top_segments"] > MOST_SUBMITTED:
+        yield (
+            f"evaluation.top_segments: {evaluation['top_segments']}, and a submission has at most "
+            f"{MOST_SUBMITTED} a class; lower it, or set evaluation.submission: false"
+        )
+
+
 def _compute_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     compute = config["compute"]
     if compute["compile"] and compute["gpu"] > 1:
@@ -256,7 +277,7 @@ def _braces(key: str, files: list[str]) -> Iterator[str]:
 
 
 def unknown_key(where: str, key: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
+    nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.4)
     hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
     return f"{where}: unknown key{hint} (allowed: {', '.join(known)})"
 

@@ -9,8 +9,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
 from snakemake.persistence import NO_PARAMS_CHANGE, ParamsChange, PersistenceBase
 
+from segment_em.errors import InputError
+from segment_em.files import read_json
 from segment_em.provenance import beside, canonical
 
 
@@ -33,7 +36,10 @@ def recall_from_stamps() -> None:
 def change_since(job: Any) -> ParamsChange:
     """What differs between the stamps beside a job's outputs and what the job would do now."""
     stamps = [path for path in map(beside, job.output) if path.is_file()]
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in stamps]
+    try:
+        found = [read_json(path) for path in stamps]
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
     change = NO_PARAMS_CHANGE
     if not found and any(Path(file).exists() for file in job.output):
         change = ParamsChange({"no provenance"}, set(), set(job.output))

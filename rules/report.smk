@@ -42,7 +42,7 @@ rule inspect_labels:  # what the E-step did: labels by class and estimation, and
         "python {params.script:q} --config {params.cfg:q}"
         " --pseudo-labels {input.labels:q} {params.label_sets:q}"
         " --calibration {input.calibration:q} --truth {input.truth:q}"
-        " --out {output.table:q} 2>&1 | tee {log:q}"
+        " --out {output.table:q} 2>&1 | tee -i {log:q}"
 
 
 rule judge_localisations:  # how well they fit the truth, where the records are simulated
@@ -70,7 +70,7 @@ rule judge_localisations:  # how well they fit the truth, where the records are 
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --predictions {input.predictions:q} --truth {input.truth:q}"
-        " --out {output.table:q} 2>&1 | tee {log:q}"
+        " --out {output.table:q} 2>&1 | tee -i {log:q}"
 
 
 rule choose_videos:  # which videos the page shows, where they are too many for one page
@@ -99,7 +99,7 @@ rule choose_videos:  # which videos the page shows, where they are too many for 
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --test {input.test:q} --predictions {input.predictions:q} --segments {input.segments:q}"
-        " --out {output.table:q} 2>&1 | tee {log:q}"
+        " --out {output.table:q} 2>&1 | tee -i {log:q}"
 
 
 rule replay:  # their scores by F of each iteration and by the ensemble
@@ -146,7 +146,7 @@ rule replay:  # their scores by F of each iteration and by the ensemble
         " --videos {resources.videos}"
         " --scorer {input.scorer:q} --weights {input.weights:q} --shown {input.shown:q}"
         " --test {input.test:q} --segments {input.segments:q}"
-        " --out {output.test:q} --validation-out {output.validation:q} 2>&1 | tee {log:q}"
+        " --out {output.test:q} --validation-out {output.validation:q} 2>&1 | tee -i {log:q}"
 
 
 rule figures:  # each as SVG, with what it shows as CSV
@@ -193,7 +193,7 @@ rule figures:  # each as SVG, with what it shows as CSV
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --results {input.tables:q} {input.estimated:q} {input.quality:q} --told {input.told:q}"
-        " --vocabulary {input.vocabulary:q} --folder {params.folder:q} 2>&1 | tee {log:q}"
+        " --vocabulary {input.vocabulary:q} --folder {params.folder:q} 2>&1 | tee -i {log:q}"
 
 
 rule report:  # one page for people, with the viewer
@@ -239,4 +239,4 @@ rule report:  # one page for people, with the viewer
         " --results {input.tables:q} {input.ratings:q} --figures {input.figures:q}"
         " --test {input.test:q} --segments {input.segments:q} --train {input.train:q}"
         " --scores {input.scores:q}"
-        " --truth {input.truth:q} --out {output.page:q} 2>&1 | tee {log:q}"
+        " --truth {input.truth:q} --out {output.page:q} 2>&1 | tee -i {log:q}"

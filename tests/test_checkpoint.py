@@ -76,3 +76,8 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     save_weights(tmp_path / "w.safetensors", model, SPECIFICATION, {}, "cpu")
     with pytest.raises(InputError, match=r"'classifier\.weight' are not finite"):
         load_weights(tmp_path / "w.safetensors")
+
+
+def test_a_file_that_is_not_there_is_no_damaged_one(tmp_path):
+    with pytest.raises(InputError, match=r"w\.safetensors: no such file; .* copy it along"):
+        load_weights(tmp_path / "w.safetensors")

@@ -1,4 +1,4 @@
-"""A job that a signal stops says so in a line, cleans up, and has the status of one so stopped."""
+"""A job that a signal stops says so in a line and cleans up; wrong arguments are refused."""
 
 import os
 import signal
@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from segment_em import command_line
 
 ROOT = Path(__file__).parent.parent
 JOB = """
@@ -41,3 +43,15 @@ def test_a_stopped_job_leaves_nothing_and_says_one_line(tmp_path, number):
     assert job.returncode == 128 + number
     assert said == f"stopped by {number.name}; the same command starts this job again\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [("--videos", "-3", "-3 is below 1"), ("--threads", "0", "0 is below 1"), ("--gpus", "x", "x")],
+)
+def test_numbers_below_what_makes_sense_are_refused(capsys, argument, value, message):
+    with pytest.raises(SystemExit):
+        command_line.applying_parser("").parse_args([argument, value])
+    said = capsys.readouterr().err
+    assert f"argument {argument}: " in said
+    assert message in said

@@ -7,16 +7,33 @@ import pytest
 
 from segment_em import comparison
 from segment_em.errors import InputError
+from segment_em.provenance import file_digest
 
 
-def experiment(folder, name, results):
-    """results: {path: (config, code, inputs)}"""
-    for path, (config, code, inputs) in results.items():
-        target = folder / name / path
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """The folder of results, below the one in which Snakemake runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "results"
+
+
+def experiment(results, name, made):
+    """made: {path: (config, code, inputs)} in the order in which they are made."""
+    for path, (config, code, inputs) in made.items():
+        target = results / name / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        stamp = {"config": config, "code": code, "inputs": inputs}
-        target.write_text(json.dumps({"stamp": stamp}))
-    return folder / name
+        target.write_text(f"{path} {config}")
+        digests = {f"results/{file}": file_digest(results / file) for file in inputs}
+        stamp = {"config": config, "code": code, "inputs": digests}
+        target.with_suffix(".json").write_text(json.dumps({"stamp": stamp}))
+    return results / name
+
+
+def index(results, name, content="index"):
+    path = results / f"index/{name}/train/000.h5"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    return f"index/{name}/train/000.h5"
 
 
 def found(*folders):
@@ -24,40 +41,59 @@ def found(*folders):
     return {row[0]: tuple(row[1:]) for row in table.itertuples(index=False)}, list(table)
 
 
-def test_settings_and_code_that_differ_are_told_with_where(tmp_path):
-    a = experiment(
-        tmp_path,
-        "a",
-        {
-            "x.json": ({"t": {"share": 0.3, "rule": "q"}}, {"m.py": "1"}, {}),
-            "y.how.json": ({"t": {"share": 0.3, "rule": "q"}}, {"m.py": "1"}, {}),
-        },
-    )
-    b = experiment(
-        tmp_path,
-        "b",
-        {
-            "x.json": ({"t": {"share": 0.5, "rule": "q"}}, {"m.py": "1"}, {}),
-            "y.how.json": ({"t": {"share": 0.5, "rule": "q"}}, {"m.py": "2"}, {}),
-        },
-    )
+def trained(name, share=0.3, code="1"):
+    """A run of a model and its table."""
+    return {
+        "em/x.h5": ({"t": {"share": share, "rule": "q"}}, {"m.py": "1"}, []),
+        "table.csv": ({}, {"t.py": code}, [f"{name}/em/x.h5"]),
+    }
+
+
+def test_settings_and_code_that_differ_are_told_with_where(results):
+    a = experiment(results, "a", trained("a"))
+    b = experiment(results, "b", trained("b", share=0.5, code="2"))
     assert found(a, b) == (
-        {"t.share": ("0.3", "0.5", "x y"), "code: m.py": ('"1"', '"2"', "y")},
+        {"t.share": ("0.3", "0.5", "em/x"), "code: t.py": ('"1"', '"2"', "table")},
         ["setting", "a", "b", "where"],
     )
 
 
-def test_results_that_only_one_has_are_told(tmp_path):
-    a = experiment(tmp_path, "a", {"x.json": ({}, {}, {}), "y.json": ({}, {}, {})})
-    b = experiment(tmp_path, "b", {"x.json": ({}, {}, {})})
-    assert found(a, b)[0] == {"result": ("present", "", "y")}
+def test_results_that_only_one_was_made_from_are_told(results):
+    a = experiment(results, "a", trained("a"))
+    b = experiment(results, "b", {"table.csv": ({}, {"t.py": "1"}, [])})
+    assert found(a, b)[0] == {"result": ("present", "", "em/x")}
 
 
-def test_another_index_is_told_by_name_even_where_settings_agree(tmp_path):
-    a = experiment(tmp_path, "a", {"x.json": ({}, {}, {"results/index/one/train/000.h5": "1"})})
-    b = experiment(tmp_path, "b", {"x.json": ({}, {}, {"results/index/two/train/000.h5": "1"})})
-    (one, two, where), *others = found(a, b)[0].values()
-    assert (json.loads(one).split()[0], json.loads(two).split()[0]) == ("one", "two")
+def test_what_is_left_over_from_earlier_settings_does_not_count(results):
+    left_over = {"em/y.h5": ({"rate": 1}, {}, [])}
+    a, b = (
+        experiment(results, "a", trained("a") | left_over),
+        experiment(results, "b", trained("b")),
+    )
+    assert found(a, b)[0] == {}
+
+
+def test_what_another_experiment_shares_counts(results):
+    a = experiment(results, "a", trained("a", share=0.5))
+    b = experiment(results, "b", {"table.csv": ({}, {"t.py": "1"}, ["a/em/x.h5"])})
+    c = experiment(results, "c", trained("c", share=0.3))
+    assert found(a, b)[0] == {}
+    assert found(b, c)[0] == {"t.share": ("0.5", "0.3", "em/x")}
+
+
+def test_a_table_that_is_older_than_what_it_was_made_from_is_refused(results):
+    a = experiment(results, "a", trained("a"))
+    experiment(results, "a", {"em/x.h5": ({"t": {"share": 0.9}}, {}, [])})
+    with pytest.raises(InputError, match=r"table\.csv: results/a/em/x\.h5, of which it was made"):
+        comparison.differences([a])
+
+
+def test_another_index_is_told_by_name_even_where_settings_agree(results):
+    one, two = index(results, "one"), index(results, "two")
+    a = experiment(results, "a", {"table.csv": ({}, {}, [one])})
+    b = experiment(results, "b", {"table.csv": ({}, {}, [two])})
+    (first, second, where), *others = found(a, b)[0].values()
+    assert (json.loads(first).split()[0], json.loads(second).split()[0]) == ("one", "two")
     assert where == "data"
     assert not others
 

@@ -195,7 +195,7 @@ def test_too_many_open_files_are_not_taken_for_damage(tmp_path):
             labels.read_chunk(tmp_path / "000.h5")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
-    assert "make it anew" not in str(told.value)
+    assert "delete" not in str(told.value)
 
 
 def test_damaged_scores_never_become_a_label_set(tmp_path):
@@ -203,7 +203,7 @@ def test_damaged_scores_never_become_a_label_set(tmp_path):
     with h5py.File(tmp_path / "000.h5", "a") as file:
         file["scores"][2] = np.nan
     with pytest.raises(InputError, match=r"000\.h5: scores from nan"):
-        label_set([tmp_path / "000.h5"], "label_corrected", "fixed", {"delta": 0.4}, None)
+        label_set([tmp_path / "000.h5"], "label_corrected", "fixed", {"delta": 0.4}, None, 0.0)
 
 
 def test_a_label_set_of_another_number_of_classes_is_refused(tmp_path):

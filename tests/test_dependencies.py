@@ -79,9 +79,9 @@ def test_the_lock_pins_all_that_is_needed_and_nothing_else():
         if name not in found:
             found.add(name)
             pending.extend(needed(name, extras))
-    # setuptools comes with Python 3.11's environments, and pip freeze leaves it out. The libraries
-    # of a torch for GPUs are pinned by torch itself; the lock is for every kind of machine.
-    found = {name for name in found if not re.match("setuptools$|nvidia-|cuda-|triton$", name)}
+    # The libraries of a torch for GPUs are pinned by torch itself; the lock is for every kind of
+    # machine.
+    found = {name for name in found if not re.match("nvidia-|cuda-|triton$", name)}
     assert found == LOCK.keys()
 
 

@@ -122,7 +122,7 @@ def test_no_chunk_stays_open(tmp_path):
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_before + 20, allowed[1]))
     try:
-        label_set(paths, "video_prior", "fixed", {"delta": 0.4}, None)
+        label_set(paths, "video_prior", "fixed", {"delta": 0.4}, None, 0.0)
         ids = [f"v{number}" for number in range(20)]
         source = labels.PseudoLabels(paths, ids, reading("video_prior", 0.4), np.zeros(3))
     finally:
@@ -161,7 +161,7 @@ def test_scores_that_are_not_finite_are_never_written(tmp_path):
 
 
 def test_label_set_counts_by_hand(chunk_path):
-    table = label_set([chunk_path], "label_corrected", "fixed", {"delta": 0.4}, None)
+    table = label_set([chunk_path], "label_corrected", "fixed", {"delta": 0.4}, None, 0.0)
     expected = pd.DataFrame(
         {
             "class": [3, 8, 20],
@@ -182,21 +182,33 @@ def test_label_set_does_not_depend_on_the_chunks(tmp_path, chunk_path):
     write(tmp_path / "b.h5", SCORES[2:], CARRIED[2:], ["b"], [0, 1])
     quantile = {"share": 0.5, "other_share": 0.2, "delta": 1.0}
     for rule, options in [("fixed", {"delta": 0.4}), ("class_quantile", quantile)]:
-        whole = label_set([chunk_path], "video_prior", rule, options, None)
+        whole = label_set([chunk_path], "video_prior", rule, options, None, 0.0)
         parts = label_set(
-            [tmp_path / "a.h5", tmp_path / "b.h5"], "video_prior", rule, options, None
+            [tmp_path / "a.h5", tmp_path / "b.h5"], "video_prior", rule, options, None, 0.0
         )
         pd.testing.assert_frame_equal(whole, parts)
 
 
+def test_thresholds_below_what_is_stored_are_warned_of(tmp_path, caplog):
+    """The first class's best score is .03: elsewhere neither .01 nor .04 would be stored."""
+    scores = np.array([[0.03, 0.02, 0], [0.01, 0.9, 0]], np.float32)
+    carried = np.array([[True, False, False], [False, True, False]])
+    write(tmp_path / "x.h5", scores, carried, ["a", "b"], [0, 1, 2])
+    options = {"share": 0.5, "other_share": 0.5, "delta": 1.0}
+    label_set([tmp_path / "x.h5"], "video_prior", "class_quantile", options, None, 0.05)
+    assert "em.keep.floor" not in caplog.text
+    label_set([tmp_path / "x.h5"], "label_corrected", "class_quantile", options, None, 0.05)
+    assert "label_corrected: 1 of 2 classes have thresholds outside their videos" in caplog.text
+
+
 def test_starved_classes_are_warned_of(chunk_path, caplog):
-    label_set([chunk_path], "video_prior", "fixed", {"delta": 0.4}, None)
+    label_set([chunk_path], "video_prior", "fixed", {"delta": 0.4}, None, 0.0)
     assert "1 of 2 classes that videos carry have no positive segment: 20" in caplog.text
 
 
 def test_an_e_step_without_any_positive_stops_and_names_delta_and_the_highest_score(chunk_path):
     with pytest.raises(InputError, match=r"'delta': 0\.95.*highest score is 0\.900"):
-        label_set([chunk_path], "video_prior", "fixed", {"delta": 0.95}, None)
+        label_set([chunk_path], "video_prior", "fixed", {"delta": 0.95}, None, 0.0)
 
 
 def entries_of(chunk_path, reading, video="a"):
@@ -214,7 +226,7 @@ def test_an_estimator_that_returns_no_mask_is_named(chunk_path, monkeypatch, kee
     keep.__module__ = "segment_em.estimators.mine"
     monkeypatch.setattr(video_prior, "keep", keep)
     with pytest.raises(InputError, match=r"estimators\.mine: keep must return an array of bool"):
-        label_set([chunk_path], "video_prior", "fixed", {"delta": 0.4}, None)
+        label_set([chunk_path], "video_prior", "fixed", {"delta": 0.4}, None, 0.0)
 
 
 def test_soft_labels_are_the_teachers_scores_where_the_estimator_keeps_them(chunk_path):
@@ -237,7 +249,7 @@ def test_calibrated_scores_are_thresholded_and_nothing_is_estimated_again(chunk_
     taken = reading("video_prior", 0.6, calibration=calibration, soft=True)
     found = entries_of(chunk_path, taken)
     assert found[(1, 0)][0] == pytest.approx(9 / 13, rel=1e-3)
-    table = label_set([chunk_path], "video_prior", "fixed", {"delta": 0.6}, calibration)
+    table = label_set([chunk_path], "video_prior", "fixed", {"delta": 0.6}, calibration, 0.0)
     assert table["positives"].tolist() == [2, 0, 0]
     expected = 9 / 13 + 81 / 82  # 0.9 has odds of 9, then 81
     assert table["score_sum"][0] == pytest.approx(expected, rel=1e-3)

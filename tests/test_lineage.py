@@ -111,3 +111,9 @@ def test_a_damaged_artefact_is_named(results):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"index\.h5: not a whole HDF5 file"):
         tree(path)
+
+
+def test_the_folder_of_an_experiment_may_have_another_name(results):
+    expected = tree(results / "e/table.csv")[1:]
+    (results / "e").rename(results / "renamed")
+    assert tree(results / "renamed/table.csv")[1:] == expected

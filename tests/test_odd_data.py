@@ -118,7 +118,7 @@ class Process:
         """Everything; returns what the files say."""
         weights = self.train(architecture)
         chunk = labels.read_chunk(self.estimate(weights))
-        table = label_set([chunk.path], "video_prior", "fixed", {"delta": 0.0}, None)
+        table = label_set([chunk.path], "video_prior", "fixed", {"delta": 0.0}, None, 0.0)
         predicted = self.predict(weights)
         index, files = [self.index["test"]], [predicted]
         outputs.submit(index, files, 100_000, self.folder / "submission.csv")
@@ -325,7 +325,7 @@ def test_a_chunk_without_videos_adds_nothing(tmp_path):
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
     assert (tmp_path / "one-found.csv").read_bytes() == (tmp_path / "two-found.csv").read_bytes()
     tables = [
-        label_set(part, "video_prior", "fixed", {"delta": 0.0}, None)
+        label_set(part, "video_prior", "fixed", {"delta": 0.0}, None, 0.0)
         for part in (chunks[:1], chunks)
     ]
     assert tables[0].equals(tables[1])
@@ -344,4 +344,4 @@ def test_an_e_step_without_any_positive_names_delta_and_the_highest_score(tmp_pa
     path = process.estimate(process.train())
     best = float(labels.read_chunk(path).scores.scores.max())
     with pytest.raises(InputError, match=rf"'delta': 0\.999.* highest score is {best:.3f}; lower"):
-        label_set([path], "label_corrected", "fixed", {"delta": 0.999}, None)
+        label_set([path], "label_corrected", "fixed", {"delta": 0.999}, None, 0.0)

@@ -8,6 +8,7 @@ import numpy
 import pytest
 
 from segment_em import provenance
+from segment_em.errors import InputError
 
 
 def test_equal_settings_have_equal_texts_whatever_their_order():
@@ -92,3 +93,23 @@ def test_the_gpus_that_a_job_held_are_named_as_on_their_host(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_GPUS", "7")
     assert provenance.circumstances("cuda")["gpus"] == ["7"]
     assert provenance.circumstances("cpu")["gpus"] == []
+
+
+def test_a_json_that_is_not_whole_is_named_with_what_to_do(tmp_path):
+    path = tmp_path / "em/pretrained.json"
+    path.parent.mkdir()
+    path.write_text('{"stamp": {}, "circumstances": {"ver')
+    for reads in (lambda: provenance.stamps_below(tmp_path), lambda: other_versions(tmp_path)):
+        with pytest.raises(InputError, match=r"em/pretrained\.json: not whole JSON .*delete it"):
+            reads()
+
+
+def test_what_others_leave_among_the_results_is_not_read(tmp_path):
+    (tmp_path / "._table.json").write_bytes(b'\xff"stamp""circumstances"')
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "gone.json").symlink_to("nowhere")
+    assert provenance.stamps_below(tmp_path) == other_versions(tmp_path) == {}
+
+
+def other_versions(folder):
+    return provenance.other_versions([folder])

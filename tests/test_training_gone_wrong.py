@@ -74,7 +74,7 @@ def for_m_step(folder):
     sparse = labels.sparse_scores(scores, carried, 0.0, 0, np.zeros_like(scores))
     ids, indptr = [f"video{number}" for number in range(VIDEOS)], np.arange(VIDEOS + 1) * SEGMENTS
     labels.write_pseudo_labels(folder / "labels.h5", sparse, ids, indptr, np.array(CLASS_IDS), {})
-    table = label_set([folder / "labels.h5"], "video_prior", "fixed", {"delta": 0.5}, None)
+    table = label_set([folder / "labels.h5"], "video_prior", "fixed", {"delta": 0.5}, None, 0.0)
     table.to_csv(folder / "labels.csv", index=False)
     config = {"estimation": "video_prior", "labels": "hard", "agreement": False}
     return config, {"--pseudo-labels": folder / "labels.h5", "--label-set": folder / "labels.csv"}

@@ -227,6 +227,10 @@ WRONG = {
     ),
     # Options of models and rules
     "unknown option": ({"models.bigru.widht": 3}, "models.bigru.widht: unknown key"),
+    "training's key beside the options": (
+        {"models.bigru.learning_rate": 0.1},
+        "models.bigru.learning_rate: it belongs under models.bigru.training",
+    ),
     "missing option": ({"models.bigru.hidden": REMOVED}, "models.bigru: option 'hidden' (int) is"),
     "option of another type": ({"models.bigru.hidden": 1.5}, "models.bigru.hidden: 1.5 is not int"),
     "no such positions": (
@@ -258,6 +262,14 @@ WRONG = {
     "delta joined with a share below the floor": (
         {"em.threshold": {"rule": "fixed_or_share", "delta": 0.01, "share": 0.1}},
         "em.threshold.delta: 0.01 is below em.keep.floor",
+    ),
+    "other segments than simulated ones": (
+        {"data.segment_frames": 10, "data.max_frames": 120},
+        "data.segment_frames: 10; simulated records are rated every 5 frames",
+    ),
+    "more than a submission holds": (
+        {"evaluation.top_segments": 200_000},
+        "evaluation.top_segments: 200000, and a submission has at most 100000 a class",
     ),
     "layers below one": (
         {"models.bigru.layers": 0},

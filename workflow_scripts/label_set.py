@@ -16,7 +16,12 @@ def main() -> None:
     rule = options.pop("rule")
     calibrated = calibration.read(args.calibration) if args.calibration else None
     table = label_sets.label_set(
-        args.pseudo_labels, args.config["estimation"], rule, options, calibrated
+        args.pseudo_labels,
+        args.config["estimation"],
+        rule,
+        options,
+        calibrated,
+        args.config["floor"],
     )
     write_table(args.out, table)
     inputs = [*args.pseudo_labels, *([args.calibration] if args.calibration else [])]

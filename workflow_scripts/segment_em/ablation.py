@@ -6,7 +6,6 @@ one test set draw the same videos, the difference of two draws is a paired one.
 
 # S seeds, B bootstrap draws
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from segment_em import ratings_table
-from segment_em.files import write_json
+from segment_em.files import read_json, write_json
 from segment_em.provenance import write_how
 from segment_em.tables import read_table
 
@@ -95,7 +94,7 @@ def _starved(path: str) -> list[int]:
 
 
 def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def runs_table(runs: Sequence[Mapping[str, Any]], summaries: Sequence[str | Path]) -> pd.DataFrame:

@@ -154,7 +154,9 @@ def read(path: str | Path) -> Calibration:
         offsets = {int(name): float(offset) for name, offset in told["offsets"].items()}
         return Calibration(float(told["slope"]), float(told["offset"]), offsets)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: not a calibration ({error!r}); make it again") from None
+        raise InputError(
+            f"{path}: not a calibration ({error!r}); delete it to make it anew"
+        ) from None
 
 
 def _newton(

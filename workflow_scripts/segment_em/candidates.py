@@ -3,7 +3,6 @@
 B bootstrap replicates
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from segment_em import ratings_table
 from segment_em.errors import InputError
+from segment_em.files import read_json
 from segment_em.ratings_table import RatingScores
 
 
@@ -48,7 +48,7 @@ class Candidate:
 def candidates_of(validation_path: str | Path, stages: Sequence[str]) -> list[Candidate]:
     """The given stages of one model (or "ensemble"), from its validation.json and ratings."""
     path = Path(validation_path)
-    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    results = read_json(path)["results"]
     ratings = ratings_table.read(ratings_table.beside(path))
     return [
         Candidate(

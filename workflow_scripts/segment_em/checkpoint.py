@@ -89,8 +89,15 @@ def _opened(path: str | Path) -> Iterator[safe_open]:
     try:
         with safe_open(path, framework="pt") as file:
             yield file
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file; where results were copied, copy it along (an ablation's "
+            "experiments share files)"
+        ) from None
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from None
+        raise InputError(
+            f"{path}: not a whole safetensors file ({error}); delete it to make it anew"
+        ) from None
 
 
 def _specification(path: str | Path, metadata: Mapping[str, str] | None) -> Specification:
@@ -99,7 +106,9 @@ def _specification(path: str | Path, metadata: Mapping[str, str] | None) -> Spec
     try:
         head = json.loads(metadata[METADATA_KEY])
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}: damaged description ({error}); make it again") from None
+        raise InputError(
+            f"{path}: damaged description ({error}); delete it to make it anew"
+        ) from None
     if head.get("format") != FORMAT:
         raise InputError(
             f"{path}: weights format {head.get('format')}, this version reads {FORMAT}"
@@ -107,7 +116,9 @@ def _specification(path: str | Path, metadata: Mapping[str, str] | None) -> Spec
     try:
         return Specification(**head["model"])
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: incomplete description ({error}); make it again") from None
+        raise InputError(
+            f"{path}: incomplete description ({error}); delete it to make it anew"
+        ) from None
 
 
 def _built(path: str | Path, specification: Specification) -> nn.Module:

@@ -38,6 +38,18 @@ def _json(text: str) -> Any:
         raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an argument that is an integer of `least` or more."""
+
+    def integer(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is below {least}")
+        return value
+
+    return integer
+
+
 def run(main: Callable[[], None]) -> None:
     """Call `main`; turn an InputError into one line on stderr and exit status 1.
 
@@ -81,7 +93,9 @@ def training_parser(description: str) -> argparse.ArgumentParser:
 def scoring_parser(description: str) -> argparse.ArgumentParser:
     """The arguments of a job that scores videos."""
     arguments = _computing(parser(description))
-    arguments.add_argument("--videos", type=int, required=True, help="videos a batch, speed only")
+    arguments.add_argument(
+        "--videos", type=at_least(1), required=True, help="videos a batch, speed only"
+    )
     _noting_weights(arguments)
     arguments.add_argument("--out", required=True, help="the result")
     return arguments
@@ -96,18 +110,23 @@ def _noting_weights(arguments: argparse.ArgumentParser) -> None:
 def applying_parser(description: str) -> argparse.ArgumentParser:
     """The arguments of a job that takes its settings from the artefacts of a run."""
     arguments = _computing(argparse.ArgumentParser(description=description))
-    arguments.add_argument("--videos", type=int, default=64, help="videos a batch, speed only")
+    arguments.add_argument(
+        "--videos", type=at_least(1), default=64, help="videos a batch, speed only"
+    )
     _noting_weights(arguments)
     return arguments
 
 
 def _computing(arguments: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    arguments.add_argument("--threads", type=int, default=1, help="CPU threads")
+    arguments.add_argument("--threads", type=at_least(1), default=1, help="CPU threads")
     arguments.add_argument(
-        "--workers", type=int, default=0, help="threads that read ahead, speed only"
+        "--workers", type=at_least(0), default=0, help="threads that read ahead, speed only"
     )
     arguments.add_argument(
-        "--gpus", type=int, default=1, help="GPUs promised; where there is none, the CPU computes"
+        "--gpus",
+        type=at_least(0),
+        default=1,
+        help="GPUs promised; where there is none, the CPU computes",
     )
     return arguments
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from segment_em.errors import InputError
-from segment_em.files import write_json
+from segment_em.files import read_json, write_json
 from segment_em.provenance import write_how
 
 # The odds of a score of 0 or 1 are not finite: nearer to them than this a score has no more to say.
@@ -114,7 +114,9 @@ def read(path: str | Path) -> Ensemble:
     except OSError as error:
         raise _unreadable(path, error) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not an ensemble ({error!r}); make it again") from None
+        raise InputError(
+            f"{path}: not an ensemble ({error!r}); delete it to make it anew"
+        ) from None
 
 
 def members_of(path: str | Path) -> list[tuple[Path, float]]:
@@ -164,7 +166,7 @@ def describe(
     members_path: str | Path, description: Description, out: str | Path, stamp: Mapping[str, Any]
 ) -> None:
     """Write ensemble.json: members.json, its paths now relative to `out`, and the description."""
-    joined = json.loads(Path(members_path).read_text(encoding="utf-8"))
+    joined = read_json(members_path)
     files = [file for file, _ in members_of(members_path)]
     for member, file in zip(joined["members"], files, strict=True):
         member["weights"] = os.path.relpath(file, Path(out).parent)

@@ -1,4 +1,7 @@
-"""Writing files so that a reader never sees half of one, and so that a full disk loses nothing."""
+"""Writing files so that a reader never sees half of one, and so that a full disk loses nothing.
+
+And reading JSON, which people may edit or cut, with a line that names the file.
+"""
 
 import errno
 import json
@@ -50,6 +53,14 @@ def write_json(path: str | Path, value: Any) -> None:
     with replacing(path) as temporary:
         text = json.dumps(value, indent=1, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds. Raises InputError with the path if it is not whole."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # also where it is no text at all
+        raise InputError(f"{path}: not whole JSON ({error}); delete it to make it anew") from None
 
 
 @contextmanager

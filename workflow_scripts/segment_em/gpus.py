@@ -57,9 +57,9 @@ def held(count: int, environment: Mapping[str, str], folder: Path | None = None)
             f"this job was promised {count} GPUs and sees {len(devices)} ({', '.join(devices)}); "
             f"lower compute.gpu, or give the machine's devices in {VISIBLE}"
         )
-    name = f"segment-em-gpus-{os.getuid()}{environment.get('SLURM_JOB_ID', '')}"
-    folder = (folder or Path(tempfile.gettempdir())) / name
-    folder.mkdir(exist_ok=True)
+    job = environment.get("SLURM_JOB_ID", "no-job")
+    folder = (folder or Path(tempfile.gettempdir())) / f"segment-em-gpus-{os.getuid()}-{job}"
+    folder.mkdir(mode=0o700, exist_ok=True)
     return _locked(count, devices, folder)
 
 

@@ -16,8 +16,8 @@ TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading; InputError where it cannot be read."""
+def opened(path: str | Path, remedy: str = DELETE) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading; InputError, with the remedy, where it cannot be read."""
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -26,7 +26,7 @@ def opened(path: str | Path) -> Iterator[h5py.File]:
         reason = " ".join(str(error).split())
         if getattr(error, "errno", None) in TOO_MANY_OPEN:
             raise InputError(f"{path}: {reason}: raise the limit, see ulimit -n") from error
-        raise InputError(f"{path}: not a readable HDF5 file ({reason}): make it anew") from error
+        raise InputError(f"{path}: not a readable HDF5 file ({reason}): {remedy}") from error
 
 
 def require_encoding(path: str | Path, file: h5py.File, kind: str, version: str) -> None:
@@ -34,8 +34,7 @@ def require_encoding(path: str | Path, file: h5py.File, kind: str, version: str)
     found = file.attrs.get("encoding-type"), file.attrs.get("encoding-version")
     require(
         found == (kind, version),
-        f"{path}: encoding is {found[0]} {found[1]}, this version reads {kind} {version}; make the "
-        "file again",
+        f"{path}: encoding is {found[0]} {found[1]}, this version reads {kind} {version}: {DELETE}",
     )
 
 

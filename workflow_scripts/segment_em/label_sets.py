@@ -38,6 +38,7 @@ def label_set(
     rule: str,
     options: Mapping[str, float],
     calibration: Calibration | None,
+    floor: float,
 ) -> pd.DataFrame:
     """What one estimator under one threshold rule makes of the teacher's scores, a row a class.
 
@@ -45,6 +46,7 @@ def label_set(
     those that do); videos (that carry it); videos_with_positive (of those that carry
     it); positives (segments labelled); score_sum (of the labelled segments' scores, calibrated if
     there is a calibration); segments (of the corpus, the same in each row).
+    floor: below which no scores of other videos are stored, for a warning.
     Raises InputError if no segment of any class is positive: there would be nothing to learn.
     """
     paths = list(paths)
@@ -63,9 +65,11 @@ def label_set(
         raise InputError(
             f"E-step ({estimation}): no segment passes the threshold (rule {rule}, "
             f"{dict(options)}); the teacher's highest score is {best:.3f}; lower "
-            "em.threshold.delta or use em.threshold.rule: class_quantile"
+            "em.threshold.delta, or let em.threshold.rule be one with a share of each class"
         )
     _report(table, estimation)
+    if calibration is None and _keeps_others(keep):
+        _warn_of_floor(table, estimation, floor)
     return table
 
 
@@ -99,6 +103,26 @@ def _counts(
     positives = np.bincount(column[kept], minlength=classes)
     sums = np.bincount(column[kept], found.scores[kept].astype(np.float64), minlength=classes)
     return np.stack([videos(carried), videos(carried & kept), positives, sums])
+
+
+def _keeps_others(keep: estimators.Keep) -> bool:
+    """Whether an estimator labels anything that the video does not carry."""
+    return bool(keep(np.ones(1, np.float32), np.zeros(1), np.zeros(1, bool))[0])
+
+
+def _warn_of_floor(table: pd.DataFrame, estimation: str, floor: float) -> None:
+    lower = table[(table["threshold_others"] < floor) & (table["videos"] > 0)]
+    if len(lower):
+        log.warning(
+            "warning: %s: %d of %d classes have thresholds outside their videos (from %.3g on) "
+            "below em.keep.floor (%g), under which no scores are stored there: lower it, or labels "
+            "are missing",
+            estimation,
+            len(lower),
+            int((table["videos"] > 0).sum()),
+            lower["threshold_others"].min(),
+            floor,
+        )
 
 
 def _report(table: pd.DataFrame, estimation: str) -> None:

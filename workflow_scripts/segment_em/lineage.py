@@ -14,11 +14,10 @@ import h5py
 from safetensors import SafetensorError, safe_open
 
 from segment_em.errors import InputError
-from segment_em.provenance import METADATA_KEY, beside, file_digest, sizes
+from segment_em.provenance import METADATA_KEY, found, recorded_now, stamp_beside
 
 # What provenance.stamp makes: the attributes of an HDF5 file.
 PARTS = ("config", "config_digest", "code", "code_digest", "inputs")
-RESULTS = "results"
 # Inputs without ancestry (record files) are told one by one up to this many.
 SHOWN_LEAVES = 3
 
@@ -40,13 +39,8 @@ def ancestry(path: str | Path) -> Iterator[str]:
 
 def stamp_of(path: Path) -> dict[str, Any] | None:
     """The stamp of an artefact: in a .json beside it or, failing that, in the file itself."""
-    for source in (Path(f"{path}.how.json"), beside(path), path):
-        if source.suffix == ".json" and source.is_file():
-            head = json.loads(source.read_text(encoding="utf-8"))
-            if "stamp" in head:
-                return head["stamp"]
     inside = {".h5": _stamp_of_hdf5, ".safetensors": _stamp_of_weights}.get(path.suffix)
-    return inside(path) if inside else None
+    return stamp_beside(path) or (inside(path) if inside else None)
 
 
 def _stamp_of_hdf5(path: Path) -> dict[str, Any] | None:
@@ -56,7 +50,9 @@ def _stamp_of_hdf5(path: Path) -> dict[str, Any] | None:
                 return None
             return {part: json.loads(file.attrs[part]) for part in PARTS}
     except OSError as error:
-        raise InputError(f"{path}: not a whole HDF5 file ({error}); make it again") from None
+        raise InputError(
+            f"{path}: not a whole HDF5 file ({error}); delete it to make it anew"
+        ) from None
 
 
 def _stamp_of_weights(path: Path) -> dict[str, Any] | None:
@@ -64,22 +60,10 @@ def _stamp_of_weights(path: Path) -> dict[str, Any] | None:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error}); make it again") from None
+        raise InputError(
+            f"{path}: not a whole safetensors file ({error}); delete it to make it anew"
+        ) from None
     return json.loads(metadata[METADATA_KEY])["stamp"] if METADATA_KEY in metadata else None
-
-
-def found(name: str, near: Path) -> Path | None:
-    """The file that was called `name` when `near` was made from it, or None.
-
-    The folder of results may have been moved or renamed since; files elsewhere may not.
-    """
-    recorded = Path(name)
-    parts = recorded.parts
-    if RESULTS in parts:
-        last = len(parts) - 1 - parts[::-1].index(RESULTS)
-        recorded = Path(*parts[last + 1 :])
-    candidates = [folder / recorded for folder in near.absolute().parents]
-    return next((path for path in candidates if path.is_file()), None)
 
 
 def _told(stamp: Mapping[str, Any]) -> str:
@@ -96,7 +80,6 @@ def _told(stamp: Mapping[str, Any]) -> str:
 @dataclass
 class _Tree:
     told: set[Path] = field(default_factory=set)
-    digests: dict[Path, str] = field(default_factory=dict)
 
     def below(self, path: Path, stamp: Mapping[str, Any], indent: str) -> Iterator[str]:
         """Lines for the inputs of an artefact."""
@@ -118,8 +101,8 @@ class _Tree:
         """(text, file, its stamp) of each input; many that are the end of the tree, as one."""
         leaves = []
         for name, recorded in inputs.items():
-            source = found(name, path)
-            state = self._state(source, recorded) if source else "MISSING"
+            source = found(name, recorded, path)
+            state = _state(source, recorded) if source else "MISSING"
             stamp = stamp_of(source) if source else None
             if stamp is None and not state:
                 leaves.append((name, None, None))
@@ -130,12 +113,8 @@ class _Tree:
             leaves = [(f"{len(leaves)} files: {ends}", None, None)]
         yield from leaves
 
-    def _state(self, path: Path, recorded: str) -> str:
-        """Nothing if the file is as recorded, else what is to be told of it."""
-        if recorded.endswith(" bytes"):
-            now = sizes([path])[str(path)]
-        else:
-            if path not in self.digests:
-                self.digests[path] = file_digest(path)
-            now = self.digests[path]
-        return "" if now == recorded else f"CHANGED: {recorded} then, {now} now"
+
+def _state(path: Path, recorded: str) -> str:
+    """Nothing if the file is as recorded, else what is to be told of it."""
+    now = recorded_now(path, recorded)
+    return "" if now == recorded else f"CHANGED: {recorded} then, {now} now"

@@ -27,7 +27,7 @@ USUAL_SIZE = (0.1, 10.0)
 
 def own_index(path: str, features: Mapping[str, int], segment_frames: int) -> Index:
     """Index of an HDF5 file of one's own features (docs/format.md)."""
-    with hdf5.opened(path) as file:
+    with hdf5.opened(path, "write or copy it again") as file:
         ids = _own_ids(path, file)
         videos = len(ids)
         label_indptr, class_id = _own_csr(path, file, "labels", {"indices": "iu"}, videos)

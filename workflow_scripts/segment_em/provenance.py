@@ -13,20 +13,22 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from segment_em.code_digest import loaded_digests
-from segment_em.files import write_json
+from segment_em.files import read_json, write_json
 
 PACKAGES = ("torch", "numpy", "h5py")
 # Of a weights file. One key, since safetensors writes several in an order that differs.
 METADATA_KEY = "segment_em"
+RESULTS = "results"
 STARTED = time.time()  # a job is a process
 
 
@@ -92,13 +94,60 @@ def described(stamp: Mapping[str, Any]) -> dict[str, str]:
 
 def stamps_below(folder: str | Path) -> dict[str, dict[str, Any]]:
     """{path below the folder, without .json or .how.json: stamp} of all artefacts that have one."""
-    found = {}
-    for path in sorted(Path(folder).rglob("*.json")):
-        text = path.read_text(encoding="utf-8")
-        if '"stamp"' in text:
-            name = path.relative_to(folder).as_posix().removesuffix(".json").removesuffix(".how")
-            found[name] = json.loads(text)["stamp"]
-    return found
+    stamps = {}
+    for path, told in _told_below(folder, "stamp"):
+        name = path.relative_to(folder).as_posix()
+        stamps[name.removesuffix(".json").removesuffix(".how")] = told["stamp"]
+    return stamps
+
+
+def _told_below(folder: str | Path, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """(file, what it holds) of each .json below a folder that has the key; no hidden files."""
+    for path in sorted(Path(folder).rglob("[!.]*.json")):
+        if path.is_file() and f'"{key}"'.encode() in path.read_bytes():
+            yield path, read_json(path)
+
+
+def stamp_beside(path: str | Path) -> dict[str, Any] | None:
+    """The stamp of an artefact from the .json beside it, or from itself if it is one."""
+    for source in (Path(f"{path}.how.json"), beside(path), Path(path)):
+        if source.suffix == ".json" and source.is_file():
+            told = read_json(source)
+            if "stamp" in told:
+                return told["stamp"]
+    return None
+
+
+def found(name: str, recorded: str, near: Path) -> Path | None:
+    """The file that was called `name` when `near` was made from it, or None.
+
+    It is looked for within the experiment of `near` and where it lay below the folder `results`,
+    both of which may have been moved or renamed since; rather as it is `recorded` than changed.
+    """
+    parts = Path(name).parts
+    places = [Path(name)]
+    if RESULTS in parts:
+        last = len(parts) - 1 - parts[::-1].index(RESULTS)
+        places = [Path(*parts[last + 2 :]), Path(*parts[last + 1 :])]
+    candidates = (folder / place for place in places for folder in near.absolute().parents)
+    there = [path for path in candidates if path.is_file()]
+    unchanged = (path for path in there if is_as_recorded(path, recorded))
+    return next(unchanged, there[0] if there else None)
+
+
+def is_as_recorded(path: Path, recorded: str) -> bool:
+    """Whether a file is what a stamp says of it: its digest, or its size."""
+    return recorded == recorded_now(path, recorded)
+
+
+def recorded_now(path: Path, recorded: str) -> str:
+    """What a stamp would say of the file today, in the way of `recorded`: its digest or size."""
+    return sizes([path])[str(path)] if recorded.endswith(" bytes") else _digest_once(path)
+
+
+@cache
+def _digest_once(path: Path) -> str:
+    return file_digest(path)
 
 
 @dataclass(frozen=True)
@@ -166,19 +215,17 @@ def other_versions(folders: Iterable[str | Path]) -> dict[str, str]:
     Returns {.json file below one of the folders: "torch 2.8.0, now 2.9.1"}.
     """
     now = {package: installed(package) for package in PACKAGES}
-    found = {}
-    for path in sorted(path for folder in folders for path in Path(folder).rglob("*.json")):
-        text = path.read_text(encoding="utf-8")
-        if '"circumstances"' in text:
-            then = json.loads(text)["circumstances"]["versions"]
-            changes = [
-                f"{package} {old}, now {now[package]}"
-                for package, old in then.items()
-                if now[package] and old.split(".")[:2] != now[package].split(".")[:2]
-            ]
-            if changes:
-                found[str(path)] = "; ".join(changes)
-    return found
+    others = {}
+    tellers = [_told_below(folder, "circumstances") for folder in folders]
+    for path, told in chain.from_iterable(tellers):
+        changes = [
+            f"{package} {old}, now {now[package]}"
+            for package, old in told["circumstances"]["versions"].items()
+            if now[package] and old.split(".")[:2] != now[package].split(".")[:2]
+        ]
+        if changes:
+            others[str(path)] = "; ".join(changes)
+    return others
 
 
 def installed(package: str) -> str | None:

@@ -98,7 +98,9 @@ def read(path: str | Path) -> RatingScores:
             {name: np.array(columns[name + RANK], np.int64) for name in names},
         )
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise InputError(f"{path}: not a table of ratings ({error!r}); make it again") from None
+        raise InputError(
+            f"{path}: not a table of ratings ({error!r}); delete it to make it anew"
+        ) from None
 
 
 def _columns(path: str | Path) -> dict[str, Sequence[str]]:

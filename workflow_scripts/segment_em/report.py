@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from segment_em import figures, movers, page, ratings_table, viewer
-from segment_em.files import replacing
+from segment_em.files import read_json, replacing
 from segment_em.index import Index, in_validation, read_index
 from segment_em.provenance import beside
 from segment_em.report_tables import Process, Results, rated_part, selected_runs
@@ -76,7 +76,7 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
         experiment=Path(out).parent.name,
         sentence=sentence(tables["map_by_iteration"], process),
         rows=table_rows(results.table("table.csv")),
-        made=json.loads(beside(results.path("table.csv")).read_text())["circumstances"],
+        made=read_json(beside(results.path("table.csv")))["circumstances"],
         figures={p.stem: svg_of(p) for p in of_figure.values() if p.suffix == ".svg"},
         tables={name: table.to_dict("records") for name, table in tables.items()},
         truth=bool(tables["against_truth"]["precision"].notna().any()),

@@ -3,7 +3,6 @@
 A result file is known by its path inside its experiment's folder, such as em/iteration-1/x.json.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from segment_em.errors import InputError
+from segment_em.files import read_json
 from segment_em.tables import read_table
 
 PARTS = ("validation", "test")
@@ -42,7 +42,7 @@ class Results:
         return self.paths[name]
 
     def json(self, name: str) -> Any:
-        return json.loads(self.path(name).read_text(encoding="utf-8"))
+        return read_json(self.path(name))
 
     def table(self, name: str) -> pd.DataFrame:
         return read_table(self.path(name))

@@ -1,6 +1,5 @@
 """Algorithm 1, line 10: which model is F, who teaches the next iteration, and how sure that is."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ import numpy as np
 from segment_em import ensemble, ratings_table
 from segment_em.candidates import Bootstrap, Candidate, best, candidates_of, difference
 from segment_em.ensemble import Ensemble
-from segment_em.files import replacing, write_json
+from segment_em.files import read_json, replacing, write_json
 from segment_em.provenance import write_how
 
 SELECTED, TEACHER = "selected", "teacher"
@@ -92,7 +91,7 @@ def _before(previous: Sequence[str | Path]) -> list[Candidate]:
     """F and the teacher of the iteration before, from its selected.json and ratings."""
     if not previous:
         return []
-    report = json.loads(Path(previous[0]).read_text(encoding="utf-8"))
+    report = read_json(previous[0])
     ratings = ratings_table.read(previous[2])
     return [Candidate(**report[name], ratings=ratings, scorer=name) for name in (SELECTED, TEACHER)]
 

@@ -1,12 +1,11 @@
 """table.csv: every model, stage and ensemble of an experiment with its scores."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from segment_em.files import replacing
+from segment_em.files import read_json, replacing
 
 COLUMNS = [
     "kind",
@@ -115,4 +114,4 @@ def printable(table: pd.DataFrame) -> str:
 
 
 def _read(path: str | Path) -> dict:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    return read_json(path)

@@ -1,11 +1,12 @@
 """When the jobs of a run ran and on which device, from the .json beside each result."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from segment_em.files import read_json
 
 # A longer time in which nothing ran lies between two runs, and is taken out.
 PAUSE_SECONDS = 60.0
@@ -43,7 +44,7 @@ def timeline(how_paths: Iterable[str | Path]) -> tuple[pd.DataFrame, pd.DataFram
 def _jobs(how_paths: Iterable[str | Path]) -> list[tuple[str, str, str, float, float]]:
     seen: dict[tuple, tuple[str, str, float, float]] = {}
     for path in how_paths:
-        head = json.loads(Path(path).read_text(encoding="utf-8"))
+        head = read_json(path)
         now = head["circumstances"]
         script = next((Path(n).stem for n in head["stamp"]["code"] if "/" not in n), "unknown")
         start = pd.Timestamp(now["started"]).timestamp()

@@ -4,8 +4,8 @@
 
 import numpy as np
 
-from segment_em.records import SEGMENT_SECONDS, Ratings
-from segment_em.simulation.settings import RATED_SPLITS, Settings
+from segment_em.records import Ratings
+from segment_em.simulation.settings import RATED_FRAMES, RATED_SPLITS, Settings
 from segment_em.simulation.world import World
 
 RATINGS_A_CLASS = 5  # of one class in one video: the challenge has five segments a video
@@ -63,7 +63,7 @@ def draw_ratings(
     late = rng.random(len(segment)) < settings.late_ratings
     segment = np.where(late, len(truth_SR) + np.arange(len(segment)), segment)
     order = np.lexsort((segment, column))
-    start = segment[order] * SEGMENT_SECONDS
+    start = segment[order] * RATED_FRAMES
     return Ratings(start, world.class_ids[rated[column[order]]], score[order].astype(np.float32))
 
 
@@ -111,7 +111,7 @@ def _rated_classes(
 
 def segment_truth(active_TN: np.ndarray) -> np.ndarray:
     """Say whether each class fills at least half of each segment's frames, bool [S, N]."""
-    starts = np.arange(0, len(active_TN), SEGMENT_SECONDS)
+    starts = np.arange(0, len(active_TN), RATED_FRAMES)
     covered = np.add.reduceat(active_TN.astype(np.int64), starts, axis=0)
     lengths = np.diff(np.append(starts, len(active_TN)))
     return 2 * covered >= lengths[:, None]

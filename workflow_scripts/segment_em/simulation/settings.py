@@ -8,6 +8,7 @@ from segment_em.errors import InputError
 
 SPLITS = ("train", "segments", "test")
 RATED_SPLITS = ("segments", "test")
+RATED_FRAMES = 5  # the grid of the official ratings
 VOCABULARY_IDS = 3862  # class ids of the official vocabulary: 0..3861
 SEGMENT_IDS = (3, 1831)  # smallest and largest id in the official segment_label_ids.csv
 
