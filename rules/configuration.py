@@ -117,6 +117,8 @@ def _mistake(error: Any) -> str:
     if error.validator == "not":
         taken = ", ".join(error.validator_value["enum"])
         return f"{where}: {error.instance!r} is a name of the workflow's own (these are: {taken})"
+    if error.validator == "type" and error.validator_value == "string":
+        return f"{where}: {error.message}; write it in quotes"
     if error.validator == "pattern":
         return f"{where}: {error.instance!r} is not {error.schema['description']}"
     return f"{where}: {error.message}"

@@ -3,6 +3,8 @@
 Numpy only; reads chunk by chunk, so memory does not grow with the corpus.
 """
 
+# C classes, N distinct scores
+
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -4,6 +4,8 @@ The layout is stated in docs/format.md. Like the index, a file is written whole 
 contiguous, so that readers map them into memory.
 """
 
+# N segments, C classes, K segments that have more classes than are stored of one
+
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,5 +1,7 @@
 """From prediction chunks to the files that people use: submission.csv and localisations.csv."""
 
+# V videos, N segments of a chunk
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

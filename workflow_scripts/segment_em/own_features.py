@@ -3,6 +3,8 @@
 Shapes: V videos, N frames of all videos.
 """
 
+# T frames, F features a frame
+
 import logging
 import math
 from collections.abc import Mapping

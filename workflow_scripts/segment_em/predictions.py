@@ -4,6 +4,8 @@ float32, since the metric lives off the order of scores and float16 would make t
 The layout is stated in docs/format.md.
 """
 
+# N segments, C classes
+
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path

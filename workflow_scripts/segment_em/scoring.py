@@ -1,5 +1,7 @@
 """What trained models say of videos: E-step and prediction, from files to a file."""
 
+# B videos of a batch, C classes
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

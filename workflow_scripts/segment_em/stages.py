@@ -3,6 +3,8 @@
 A stage builds the objects (videos, labels, model, plan) and hands them to training or inference.
 """
 
+# C classes
+
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

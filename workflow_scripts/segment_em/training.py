@@ -4,6 +4,8 @@ It receives the model, the clips and the objective, and builds none of them. Und
 process trains on its share of every batch, and their losses and gradients add up to those of one.
 """
 
+# B clips, S segments, C classes
+
 import logging
 import signal
 import time

@@ -12,6 +12,8 @@ of bit patterns is order of values, so quantiles taken from it are exact, and hi
 add up.
 """
 
+# C classes, N distinct scores (bins)
+
 from importlib import import_module
 
 import numpy as np

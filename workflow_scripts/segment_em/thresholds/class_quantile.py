@@ -7,6 +7,8 @@ few of the classes, and at one threshold for all they would drown the others in 
 A δ below 1 labels besides whatever the teacher is that sure of.
 """
 
+# C classes, N distinct scores
+
 import numpy as np
 
 from segment_em.thresholds import below_best

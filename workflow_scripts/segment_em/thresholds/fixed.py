@@ -1,5 +1,7 @@
 """The paper's rule: one δ for every class (eqs. 18 and 19; section 6.1 sets 0.9)."""
 
+# C classes, N distinct scores
+
 import numpy as np
 
 

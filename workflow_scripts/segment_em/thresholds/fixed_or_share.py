@@ -4,6 +4,8 @@ A segment of a video that carries the class passes above δ, or if it is among t
 class. In other videos δ alone decides: nothing says that the class occurs there at all.
 """
 
+# C classes, N distinct scores
+
 import numpy as np
 
 from segment_em.thresholds import below_best
