@@ -104,6 +104,9 @@ rule localisations:  # what occurs when
 rule describe_ensemble:  # all that localising new videos needs beside the weights
     input:
         members=lambda wildcards: of(wildcards).ensemble("ensemble"),
+        weights=lambda wildcards: [
+            of(wildcards).weights(run, "finetuned") for run in of(wildcards).may_join("ensemble")
+        ],
         vocabulary=lambda wildcards: of(wildcards).data.vocabulary,
     output:
         ensemble="results/{experiment}/ensemble.json",
@@ -125,7 +128,8 @@ rule describe_ensemble:  # all that localising new videos needs beside the weigh
         "Describe the ensemble for new videos: members, class names, threshold"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --members {input.members:q} --vocabulary {input.vocabulary:q} --out {output.ensemble:q}"
+        " --members {input.members:q} --weights {input.weights:q}"
+        " --vocabulary {input.vocabulary:q} --out {output.ensemble:q}"
         " 2>&1 | tee -i {log:q}"
 
 

@@ -99,6 +99,18 @@ def records(tmp_path):
     return tmp_path, [*VIDEOS, *MORE_VIDEOS]
 
 
+def test_weights_of_another_run_are_refused(run_folder, records):
+    shutil.copy(run_folder / "em/0.safetensors", run_folder / "em/1.safetensors")
+    with pytest.raises(InputError, match=r"em/1\.safetensors: other weights than .*ensemble\.json"):
+        localise(run_folder / "ensemble.json", [f"{records[0]}/new*"], None, "found.csv", 3)
+
+
+def test_weights_that_were_not_copied_are_told(run_folder, records):
+    (run_folder / "em/1.safetensors").unlink()
+    with pytest.raises(InputError, match=r"em/1\.safetensors: no such file.* copy it along"):
+        localise(run_folder / "ensemble.json", [f"{records[0]}/new*"], None, "found.csv", 3)
+
+
 @pytest.mark.parametrize("threshold", [None, 0.0, 0.45, 0.55])
 def test_new_records_give_the_merged_scores_of_each_video(run_folder, records, threshold):
     folder, names = records

@@ -91,8 +91,8 @@ def _opened(path: str | Path) -> Iterator[safe_open]:
             yield file
     except FileNotFoundError:
         raise InputError(
-            f"{path}: no such file; where results were copied, copy it along (an ablation's "
-            "experiments share files)"
+            f"{path}: no such file; where results were copied, copy it along (experiments of an "
+            "ablation share files)"
         ) from None
     except (OSError, SafetensorError) as error:
         raise InputError(

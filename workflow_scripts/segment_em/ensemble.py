@@ -17,11 +17,11 @@ import numpy as np
 
 from segment_em.errors import InputError
 from segment_em.files import read_json, write_json
-from segment_em.provenance import write_how
+from segment_em.provenance import file_digest, write_how
 
 # The odds of a score of 0 or 1 are not finite: nearer to them than this a score has no more to say.
 SMALLEST_SCORE = 1e-7
-FORMAT = 2  # of ensemble.json
+FORMAT = 3  # of ensemble.json
 
 
 def mean(members: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
@@ -165,14 +165,35 @@ class Description:
 def describe(
     members_path: str | Path, description: Description, out: str | Path, stamp: Mapping[str, Any]
 ) -> None:
-    """Write ensemble.json: members.json, its paths now relative to `out`, and the description."""
+    """Write ensemble.json: members.json, its paths now relative to `out`, each beside the digest of
+    the weights, and the description.
+    """
     joined = read_json(members_path)
     files = [file for file, _ in members_of(members_path)]
     for member, file in zip(joined["members"], files, strict=True):
         member["weights"] = os.path.relpath(file, Path(out).parent)
+        member["digest"] = file_digest(file)
     whole = {"format": FORMAT} | joined | asdict(description) | {"stamp": dict(stamp)}
     write_json(out, whole)
     write_how(out, stamp)
+
+
+def check_weights(path: str | Path) -> None:
+    """Raise InputError where a member of an ensemble.json has other weights than it was made with.
+
+    A run that is under way, or a copy of a part of it, mixes old and new ones.
+    """
+    for member, (file, _) in zip(read_json(path)["members"], members_of(path), strict=True):
+        if not file.is_file():
+            raise InputError(
+                f"{file}: no such file, and {path} has it as a member; copy it along (experiments "
+                "of an ablation share files)"
+            )
+        if file_digest(file) != member["digest"]:
+            raise InputError(
+                f"{file}: other weights than {path} was made with; run the experiment to its end, "
+                "or copy both from one run"
+            )
 
 
 def description_of(path: str | Path) -> Description:

@@ -12,7 +12,7 @@ import numpy as np
 
 from segment_em import interval_files
 from segment_em.checkpoint import read_specification
-from segment_em.ensemble import description_of, members_of
+from segment_em.ensemble import check_weights, description_of, members_of
 from segment_em.errors import InputError
 from segment_em.index import Index
 from segment_em.indexing import build_index
@@ -44,6 +44,7 @@ def localise(
     if threshold is not None and not 0 <= threshold <= 1:
         raise InputError(f"--threshold {threshold:g}: scores are from 0 to 1; give one of these")
     files, description = files_of(patterns), description_of(ensemble)
+    check_weights(ensemble)
     first = read_specification(members_of(ensemble)[0][0])
     index = build_index(files, dict(first.features), first.segment_frames)
     settings = Inference(**description.inference, videos=videos)
