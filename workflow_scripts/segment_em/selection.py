@@ -71,10 +71,11 @@ def select(
         stays = bool(before) and winner is before[0]
         shutil.copyfile(previous[1] if stays else winner.weights, temporary)
     _write_ratings(out.with_suffix(".ratings.csv"), winner, teacher, stamp)
+    among = compared(candidates, bootstrap)
     report = {
         "selected": winner.described(),
         "by": "validation_map",
-        "among": (among := compared(candidates, bootstrap)),
+        "among": among,
         "near_ties": [row["weights"] for row in among if row["tie"]],
         "teacher": teacher.described(),
         "stamp": dict(stamp),
