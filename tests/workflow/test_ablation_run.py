@@ -27,7 +27,7 @@ def written(folder, name, **settings):
 def finished(tmp_path_factory):
     """A folder with the results of three variations."""
     folder = tmp_path_factory.mktemp("ablation")
-    variations = {"default": None, "share": VARIED, "same": {"em": {"threshold": {"delta": 0.5}}}}
+    variations = {"default": None, "share": VARIED, "same": {"models": {"bigru": {"hidden": 3}}}}
     data = written(folder, "data")
     ablation = {"data": {"tiny": str(data)}, "variations": variations, "seeds": [1]}
     config = written(folder, "x", ablation=ablation)
@@ -45,7 +45,7 @@ def test_every_experiment_has_its_row_and_each_variation_its_difference(finished
     assert runs.loc[runs["variation"] == "share", "ensemble"].item() == pytest.approx(ensemble)
     differences = pd.read_csv(folder / "results/x/ablation/differences.csv")
     assert set(differences["difference"]) == {"ensemble - controls", "ensemble - default"}
-    # δ is not used by the quantile's rule, so this variation is the default under another name.
+    # No iteration names the BiGRU, so this variation is the default under another name.
     same = differences[differences["difference"] == "ensemble - default"].set_index("variation")
     assert same.loc["same", ["mean", "se"]].abs().max(axis=None) == 0
 
