@@ -37,7 +37,7 @@ collage: $(BIN)/installed data/yt8m-collage
 collage-small: $(BIN)/installed data/yt8m-collage
 	$(RUN) --configfile configs/collage.yaml configs/collage-small.yaml
 
-# What settings of the E-step are worth, on four data sets with three seeds: an hour.
+# What settings of E-step and fine-tuning are worth, on four data sets with three seeds: two hours.
 ablation: $(BIN)/installed
 	$(RUN) --configfile configs/ablation.yaml -- ablation
 
