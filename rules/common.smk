@@ -185,12 +185,12 @@ def some_experiments(wildcards):
 def compared(wildcards):
     """{experiment: digests of its table and its stamps} of those that are compared."""
     folders = {name: f"results/{name}" for name in COMPARED}
-    return canonical(
-        {
-            name: [file_digest(f"{folder}/table.csv"), digest(stamps_below(folder))]
-            for name, folder in folders.items()
-        }
-    )
+    try:
+        stamps = {name: digest(stamps_below(folder)) for name, folder in folders.items()}
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    tables = {name: file_digest(f"{folder}/table.csv") for name, folder in folders.items()}
+    return canonical({name: [tables[name], stamps[name]] for name in COMPARED})
 
 
 def summaries(wildcards):
@@ -212,10 +212,10 @@ SHOWN = {
 
 
 def closing_words():
-    """The table of this run and where the rest lies; "" if it made no table."""
-    table = Path(RESULTS) / "table.csv"
-    if not table.exists() or table.stat().st_mtime < STARTED:
+    """The table and where the rest lies, if this run made any of these; else nothing."""
+    told = Path(RESULTS) / "table.log"
+    there = {what: path for name, what in SHOWN.items() if (path := Path(RESULTS) / name).is_file()}
+    if not told.is_file() or all(path.stat().st_mtime < STARTED for path in there.values()):
         return ""
-    places = [(what, Path(RESULTS) / name) for name, what in SHOWN.items()]
-    lines = [f"{what + ':':18}{path}\n" for what, path in places if path.is_file()]
-    return "".join([table.with_suffix(".log").read_text(), "\n", *lines])
+    lines = [f"{what + ':':18}{path}\n" for what, path in there.items()]
+    return "".join([told.read_text(), "\n", *lines])

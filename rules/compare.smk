@@ -10,6 +10,7 @@ rule compare:
         how=[f"{COMPARISON}/table.json", f"{COMPARISON}/differences.json"],
     log:
         f"{COMPARISON}/table.log",
+    localrule: True  # its table is for the screen
     conda:
         "../envs/data.yaml"
     resources:

@@ -32,7 +32,8 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     mistakes += _not_finite(typed)
     if not mistakes:
         try:
-            mistakes = list(mistakes_of(_typed_options(typed)))
+            typed = _typed_options(typed)
+            mistakes = list(mistakes_of(typed))
         except PluginError as error:
             mistakes = [str(error)]
     if mistakes:
@@ -79,17 +80,17 @@ def _number(text: str) -> Any:
 
 
 def _typed_options(config: dict[str, Any]) -> dict[str, Any]:
-    """The same, options of models and threshold rule in the types that their files annotate.
+    """`config` with options of models and threshold rule in the types that their files annotate.
 
     Models that no iteration names stay as they are: their files may be half written.
     """
-    models, em = config["models"], config["em"]
+    models, em = dict(config["models"]), dict(config["em"])
     for name in models.keys() & set(used_models(config)):
         architecture = f"models/{models[name]['architecture']}.py"
         models[name] = _annotated(models[name], architecture, "Model.__init__")
     rule = f"thresholds/{em['threshold']['rule']}.py"
     em["threshold"] = _annotated(em["threshold"], rule, "thresholds")
-    return config
+    return config | {"models": models, "em": em}
 
 
 def _annotated(entry: Mapping[str, Any], file: str, function: str) -> dict[str, Any]:
@@ -117,8 +118,8 @@ def _mistake(error: Any) -> str:
     if error.validator == "not":
         taken = ", ".join(error.validator_value["enum"])
         return f"{where}: {error.instance!r} is a name of the workflow's own (these are: {taken})"
-    if error.validator == "type" and error.validator_value == "string":
-        return f"{where}: {error.message}; write it in quotes"
+    if error.validator_value == "string" and isinstance(error.instance, int | float):
+        return f"{where}: {error.message}; quote it (after --config: '\"{error.instance}\"')"
     if error.validator == "pattern":
         return f"{where}: {error.instance!r} is not {error.schema['description']}"
     return f"{where}: {error.message}"

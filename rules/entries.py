@@ -11,7 +11,7 @@ from typing import Any
 from plugins import signature
 
 SPLITS = ("train", "segments", "test")
-# Files of a chunk at most, as a multiple of the mean.
+# Of the mean number of files: what a chunk has at most.
 SPREAD = 1.25
 
 
@@ -46,12 +46,13 @@ def split_member(member: str) -> tuple[str, str]:
 def chunked(files: list[str], chunks: int) -> dict[str, list[str]]:
     """{chunk: its files}: by a hash of the file's name, so that adding a file moves few others.
 
-    No chunk has more than a quarter above the mean: what a full one would get goes to the next one
-    (Mirrokni et al., "Consistent hashing with bounded loads", 2018). Empty ones do not appear.
+    No chunk has more than the mean and a quarter, rounded up: what a full one would get goes to the
+    next one (Mirrokni et al., "Consistent hashing with bounded loads", 2018). Where that bound
+    rises by one, several chunks change. Empty ones do not appear.
     """
     most = math.ceil(SPREAD * len(files) / chunks)
     found: dict[int, list[str]] = {number: [] for number in range(chunks)}
-    for file in sorted(files):
+    for file in sorted(files, key=lambda file: (Path(file).name, file)):
         number = int.from_bytes(hashlib.sha256(Path(file).name.encode()).digest()[:8]) % chunks
         while len(found[number]) == most:
             number = (number + 1) % chunks

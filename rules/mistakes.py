@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import combinations
 from typing import Any
 
@@ -16,7 +16,7 @@ from entries import (
     options_of,
     split_member,
 )
-from plugins import fits, parted, plugins_of, signature
+from plugins import PluginError, fits, parted, plugins_of, signature
 
 from segment_em.class_lists import read_class_list, read_vocabulary
 from segment_em.errors import InputError
@@ -118,19 +118,24 @@ def _em_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
             f"em.threshold.delta: {delta} is below em.keep.floor ({em['keep']['floor']}), under "
             "which no scores are stored; lower the floor or raise delta"
         )
-    if list(wanted) == ["delta"] and delta == 1:
-        yield f"em.threshold.delta: no score is above 1, so that rule {rule} would label nothing"
+    if rule == "fixed" and delta == 1:
+        yield "em.threshold.delta: no score is above 1, so that rule fixed would label nothing"
 
 
 def _options_of_no_rule(keys: Set[str]) -> Iterator[str]:
     """Options of another rule than the one in use may stand: an overlay cannot remove them."""
     if keys:
-        rules = [
-            signature(f"thresholds/{name}.py", "thresholds") for name in plugins_of("thresholds")
-        ]
-        known = sorted(set().union(*rules))
+        known = sorted({option for name in plugins_of("thresholds") for option in _options(name)})
         for key in keys - set(known):
             yield unknown_key(f"em.threshold.{key}", key, ["rule", *known])
+
+
+def _options(rule: str) -> Iterable[str]:
+    """What a threshold rule takes; of one that is half written and not in use, nothing is known."""
+    try:
+        return signature(f"thresholds/{rule}.py", "thresholds")
+    except PluginError:
+        return ()
 
 
 def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:

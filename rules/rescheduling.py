@@ -31,5 +31,4 @@ def look_again_once() -> None:
         timer.daemon = True  # a run that has ended waits for no look
         timer.start()
 
-    _ = JobScheduler._schedule_reevalutation  # an error where a version has no such method
     JobScheduler._schedule_reevalutation = schedule

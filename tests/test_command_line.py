@@ -47,7 +47,11 @@ def test_a_stopped_job_leaves_nothing_and_says_one_line(tmp_path, number):
 
 @pytest.mark.parametrize(
     ("argument", "value", "message"),
-    [("--videos", "-3", "-3 is below 1"), ("--threads", "0", "0 is below 1"), ("--gpus", "x", "x")],
+    [
+        ("--videos", "-3", "-3 is below 1"),
+        ("--threads", "0", "0 is below 1"),
+        ("--gpus", "x", "invalid integer value"),
+    ],
 )
 def test_numbers_below_what_makes_sense_are_refused(capsys, argument, value, message):
     with pytest.raises(SystemExit):

@@ -88,6 +88,52 @@ def test_a_table_that_is_older_than_what_it_was_made_from_is_refused(results):
         comparison.differences([a])
 
 
+def test_a_result_that_is_missing_is_told(results):
+    a = experiment(results, "a", trained("a"))
+    (a / "em/x.h5").unlink()
+    with pytest.raises(InputError, match=r"table\.csv: results/a/em/x\.h5, .* is missing"):
+        comparison.differences([a])
+
+
+def test_an_end_of_earlier_settings_does_not_count(results):
+    """A submission that is no longer asked for, made from a model that has been trained again."""
+    submission = {"submission.csv": ({"top": 3}, {}, ["a/em/x.h5"])}
+    a = experiment(results, "a", trained("a", share=0.5) | submission)
+    experiment(results, "a", trained("a"))
+    b = experiment(results, "b", trained("b"))
+    assert found(a, b)[0] == {}
+    more = experiment(results, "a", submission)
+    assert found(more, b)[0] == {"result": ("present", "", "submission")}
+
+
+def test_an_index_that_was_made_again_or_is_gone_stops_no_comparison(results):
+    path = index(results, "one")
+    a = experiment(results, "a", {"table.csv": ({}, {}, [path])})
+    b = experiment(results, "b", {"table.csv": ({}, {}, [path])})
+    (results / path).write_text("another")
+    assert found(a, b)[0] == {}
+    (results / path).unlink()
+    assert found(a, b)[0] == {}
+
+
+def test_times_of_the_jobs_behind_a_report_do_not_count(results):
+    a = experiment(results, "a", trained("a"))
+    report = {"report.html": ({}, {}, ["a/em/x.json", "a/table.csv"])}
+    experiment(results, "a", report)
+    path = results / "a/em/x.json"
+    path.write_text(path.read_text().replace('"stamp"', '"seconds": 3, "stamp"'))
+    b = experiment(results, "b", trained("b"))
+    assert found(a, b)[0] == {"result": ("present", "", "report")}
+
+
+def test_experiments_elsewhere_and_of_any_name_can_be_compared(results, tmp_path):
+    experiment(results, "results", trained("results"))
+    experiment(results, "b", trained("b", share=0.5))
+    results.rename(tmp_path / "moved")
+    told = found(tmp_path / "moved/results", tmp_path / "moved/b")[0]
+    assert told == {"t.share": ("0.3", "0.5", "em/x")}
+
+
 def test_another_index_is_told_by_name_even_where_settings_agree(results):
     one, two = index(results, "one"), index(results, "two")
     a = experiment(results, "a", {"table.csv": ({}, {}, [one])})

@@ -79,11 +79,19 @@ def test_adding_a_file_changes_few_chunks(chunks):
 @pytest.mark.parametrize(
     ("files", "chunks", "most"), [(8, 2, 5), (8, 4, 3), (8, 8, 2), (3844, 128, 38), (3, 1, 3)]
 )
-def test_no_chunk_has_more_than_a_quarter_above_the_mean(files, chunks, most):
+def test_no_chunk_has_more_than_the_mean_and_a_quarter_rounded_up(files, chunks, most):
     found = chunked([f"data/train-{n:03d}.tfrecord" for n in range(files)], chunks)
     assert sum(map(len, found.values())) == files
     assert max(map(len, found.values())) <= most
     assert list(found) == sorted(found)
+
+
+def test_another_folder_of_the_same_files_changes_no_chunk():
+    names = [f"{n}.tfrecord" for n in range(40)]
+    before, after = chunked([f"a/{n}" for n in names], 8), chunked([f"z/{n}" for n in names], 8)
+    assert {c: [f[2:] for f in files] for c, files in before.items()} == {
+        c: [f[2:] for f in files] for c, files in after.items()
+    }
 
 
 # Documentation ----------------------------------------------------------------------------------

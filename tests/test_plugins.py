@@ -84,6 +84,11 @@ def test_a_half_written_model_that_is_not_used_stops_nothing(config, write):
     checked(config)
 
 
+def test_a_half_written_rule_that_is_not_used_stops_nothing(config, write):
+    write("thresholds/mine.py", "def thresholds(")
+    checked(changed(config, "em.threshold", {"rule": "fixed", "delta": 0.9, "share": 0.3}))
+
+
 def test_hidden_files_are_no_plugins(write):
     write("models/._bigru.py", "\x00")
     assert "._bigru" not in plugins.plugins_of("models")

@@ -83,7 +83,7 @@ WRONG = {
     "fraction for a number": ({"data.chunks": 1.5}, "data.chunks: 1.5 is not of type 'integer'"),
     "truth for a number": ({"data.chunks": True}, "data.chunks: True is not of type 'integer'"),
     "number for a truth": ({"controls": 2}, "controls: 2 is not of type 'boolean'"),
-    "number for a name": ({"experiment": 7}, "experiment: 7 is not of type 'string'; write it in"),
+    "number for a name": ({"experiment": 7}, "experiment: 7 is not of type 'string'; quote it"),
     "nothing for a section": ({"training": None}, "training: None is not of type 'object'"),
     "list for a section": ({"models": ["logistic"]}, "models: ['logistic'] is not of type"),
     "name for members": (

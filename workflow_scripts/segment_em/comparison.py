@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from segment_em.errors import InputError
-from segment_em.provenance import RESULTS, digest, found, is_as_recorded, stamp_beside
+from segment_em.provenance import RESULTS, beside, digest, found, is_as_recorded, stamp_beside
 from segment_em.tables import printable, read_table, write_table
 
 # What a run is for. An experiment is these, and what they were made from.
-ENDS = ("table.csv", "localisations.csv", "submission.csv", "preflight.csv", "report.html")
+TABLE = "table.csv"
+OTHER_ENDS = ("localisations.csv", "submission.csv", "preflight.csv", "report.html")
 
 
 def compare(folders: Sequence[str | Path], out: str | Path, differences_out: str | Path) -> str:
@@ -40,73 +41,99 @@ def differences(folders: Sequence[str | Path]) -> pd.DataFrame:
     dotted key, such as threshold.share, `code: <module>` or `index`. Results that only some of the
     experiments have are told by the setting `result`, as present in them. Of each experiment counts
     what its table, intervals and report were made from. Raises InputError where nothing tells how
-    one of these was made, or where its inputs are not what they were then.
+    the table was made, or where what it was made from has changed since.
     """
     experiments = {Path(folder).name: _settings(Path(folder)) for folder in folders}
     groups: dict[tuple[str, ...], list[str]] = {}
     for where in sorted(set().union(*experiments.values())):
-        found = [settings.get(where) for settings in experiments.values()]
-        for setting, values in _differing(found):
+        each = [settings.get(where) for settings in experiments.values()]
+        for setting, values in _differing(each):
             groups.setdefault((setting, *values), []).append(where)
     rows = [[*key, " ".join(where)] for key, where in sorted(groups.items())]
     return pd.DataFrame(rows, columns=["setting", *experiments, "where"])
 
 
-def _differing(found: Sequence[Mapping[str, Any] | None]) -> Iterator[tuple[str, list[str]]]:
+def _differing(each: Sequence[Mapping[str, Any] | None]) -> Iterator[tuple[str, list[str]]]:
     """(setting, a text an experiment) where not all are the same."""
-    if None in found:
-        yield "result", ["present" if settings is not None else "" for settings in found]
+    if None in each:
+        yield "result", ["present" if settings is not None else "" for settings in each]
         return
-    for setting in sorted(set().union(*found)):
-        texts = [json.dumps(settings[setting]) if setting in settings else "" for settings in found]
+    for setting in sorted(set().union(*each)):
+        texts = [json.dumps(settings[setting]) if setting in settings else "" for settings in each]
         if len(set(texts)) > 1:
             yield setting, texts
 
 
 def _settings(folder: Path) -> dict[str, dict[str, Any]]:
     """{result: its settings, flat} of an experiment, and under "data" its index."""
-    found: dict[str, dict[str, Any]] = {}
+    told: dict[str, dict[str, Any]] = {}
     index: dict[str, str] = {}
-    for path, stamp in _made_from(folder):
+    for where, stamp in _made_from(folder).items():
         code = {f"code: {module}": digits for module, digits in stamp["code"].items()}
-        found[_within(path)] = dict(_flat(stamp["config"])) | code
+        told[where] = dict(_flat(stamp["config"])) | code
         index |= {name: digits for name, digits in stamp["inputs"].items() if _is_index(name)}
     names = sorted({Path(name).parts[-3] for name in index})
-    return found | {"data": {"index": f"{' '.join(names)} {digest(index)}"}}
+    return told | {"data": {"index": f"{' '.join(names)} {digest(index)}"}}
 
 
-def _made_from(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """(file, stamp) of an experiment's ends and of all that they were made from, up to the index.
+def _made_from(folder: Path) -> dict[str, dict[str, Any]]:
+    """{result: its stamp} of an experiment's table, of its other ends, and of what made them.
 
-    What lies in the folder beside these is left over from earlier settings; what variations of an
-    ablation share lies in another's folder.
+    What lies in the folder beside these is left over from earlier settings, as is an end that is
+    not the table's any more; what variations of an ablation share lies in another's folder.
     """
-    if stamp_beside(folder / "table.csv") is None:
+    if stamp_beside(folder / TABLE) is None:
         raise InputError(f"{folder}: nothing here tells how it was made; run the experiment again")
-    pending = [folder.absolute() / name for name in ENDS if (folder / name).is_file()]
-    seen = set(pending)
+    stamps, changed = _ancestry(folder, TABLE)
+    if changed:
+        raise InputError(f"{changed}; run the experiment to its end before it is compared")
+    for end in OTHER_ENDS:
+        if (folder / end).is_file():
+            more, changed = _ancestry(folder, end)
+            stamps |= {} if changed else more
+    return stamps
+
+
+def _ancestry(folder: Path, end: str) -> tuple[dict[str, dict[str, Any]], str]:
+    """{result: its stamp} of an end and all that it was made from, up to the index; and what of
+    that is not as it was then, if anything.
+    """
+    stamps: dict[str, dict[str, Any]] = {}
+    pending = [(_where(end), folder / end)]
     while pending:
-        path = pending.pop()
+        where, path = pending.pop()
         stamp = stamp_beside(path)
-        if stamp is None:  # a class list of the user's
+        if where in stamps or stamp is None:
             continue
-        yield path, stamp
+        stamps[where] = stamp
         for name, recorded in stamp["inputs"].items():
             source = found(name, recorded, path)
-            if source is None or not is_as_recorded(source, recorded):
-                raise InputError(
-                    f"{path}: {name}, of which it was made, is no longer what it was; run the "
-                    "experiment to its end before it is compared"
-                )
-            if source not in seen and not _is_index(name):
-                seen.add(source)
-                pending.append(source)
+            if _is_index(name) or (source is None and not _is_of_experiment(name)):
+                continue  # records and class lists need not be there
+            if source is None:
+                return {}, f"{path}: {name}, of which it was made, is missing"
+            if stamp_beside(source) is None or _tells_of_another(source):
+                continue
+            if not is_as_recorded(source, recorded):
+                return {}, f"{path}: {name}, of which it was made, has changed since"
+            pending.append((_where(name), source))
+    return stamps, ""
 
 
-def _within(path: Path) -> str:
+def _where(name: str) -> str:
     """Where a result lies in its experiment, whatever that is called, without the ending."""
-    parts = path.parts[len(path.parts) - path.parts[::-1].index(RESULTS) :]
-    return Path(*parts[1:]).with_suffix("").as_posix()
+    parts = Path(name).parts
+    return Path(*parts[2 if parts[0] == RESULTS else 0 :]).with_suffix("").as_posix()
+
+
+def _is_of_experiment(name: str) -> bool:
+    parts = Path(name).parts
+    return parts[0] == RESULTS and parts[1] not in ("data", "index")
+
+
+def _tells_of_another(path: Path) -> bool:
+    """Whether a .json is the provenance of the file beside it: its times differ each run."""
+    return path.suffix == ".json" and not beside(path).is_file()
 
 
 def _is_index(name: str) -> bool:

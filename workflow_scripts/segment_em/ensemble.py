@@ -189,7 +189,7 @@ def check_weights(path: str | Path) -> None:
                 f"{file}: no such file, and {path} has it as a member; copy it along (experiments "
                 "of an ablation share files)"
             )
-        if file_digest(file) != member["digest"]:
+        if file_digest(file) != member.get("digest"):
             raise InputError(
                 f"{file}: other weights than {path} was made with; run the experiment to its end, "
                 "or copy both from one run"

@@ -21,6 +21,8 @@ def opened(path: str | Path, remedy: str = DELETE) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
     # A damaged file fails inside HDF5 with whatever its library makes of what it finds.
     except (OSError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())

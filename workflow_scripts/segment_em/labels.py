@@ -141,10 +141,11 @@ class Judged(NamedTuple):
         threshold = threshold_C2[self.column, self.in_video_labels.astype(int)]
         kept = keep(self.scores.astype(np.float32), threshold, self.in_video_labels)
         # Numbers 0 and 1 would be taken for the places of two entries.
-        if _described(kept) != f"bool of shape [{len(self.scores)}]":
+        is_mask = isinstance(kept, np.ndarray) and kept.dtype == bool
+        if not is_mask or kept.shape != threshold.shape:
             raise InputError(
                 f"{keep.__module__}: keep must return an array of bool of the same length as the "
-                f"{len(self.scores)} scores; it returned {_described(kept)}"
+                f"{len(threshold)} scores; it returned {_described(kept)}"
             )
         return kept
 

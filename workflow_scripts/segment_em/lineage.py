@@ -50,9 +50,7 @@ def _stamp_of_hdf5(path: Path) -> dict[str, Any] | None:
                 return None
             return {part: json.loads(file.attrs[part]) for part in PARTS}
     except OSError as error:
-        raise InputError(
-            f"{path}: not a whole HDF5 file ({error}); delete it to make it anew"
-        ) from None
+        raise InputError(f"{path}: not a whole HDF5 file ({error}); write it again") from None
 
 
 def _stamp_of_weights(path: Path) -> dict[str, Any] | None:

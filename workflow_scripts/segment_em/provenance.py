@@ -104,17 +104,20 @@ def stamps_below(folder: str | Path) -> dict[str, dict[str, Any]]:
 def _told_below(folder: str | Path, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """(file, what it holds) of each .json below a folder that has the key; no hidden files."""
     for path in sorted(Path(folder).rglob("[!.]*.json")):
-        if path.is_file() and f'"{key}"'.encode() in path.read_bytes():
+        if _names(path, key):
             yield path, read_json(path)
+
+
+def _names(path: Path, key: str) -> bool:
+    """Whether a file may be of ours: people keep JSON of their own beside their records."""
+    return path.is_file() and f'"{key}"'.encode() in path.read_bytes()
 
 
 def stamp_beside(path: str | Path) -> dict[str, Any] | None:
     """The stamp of an artefact from the .json beside it, or from itself if it is one."""
     for source in (Path(f"{path}.how.json"), beside(path), Path(path)):
-        if source.suffix == ".json" and source.is_file():
-            told = read_json(source)
-            if "stamp" in told:
-                return told["stamp"]
+        if source.suffix == ".json" and _names(source, "stamp"):
+            return read_json(source)["stamp"]
     return None
 
 
@@ -125,10 +128,9 @@ def found(name: str, recorded: str, near: Path) -> Path | None:
     both of which may have been moved or renamed since; rather as it is `recorded` than changed.
     """
     parts = Path(name).parts
-    places = [Path(name)]
-    if RESULTS in parts:
-        last = len(parts) - 1 - parts[::-1].index(RESULTS)
-        places = [Path(*parts[last + 2 :]), Path(*parts[last + 1 :])]
+    below = [number for number, part in enumerate(parts) if part == RESULTS]
+    # An absolute path, as of a class list of the user's, is where it was from every folder.
+    places = [Path(*parts[n:]) for number in below for n in (number + 2, number + 1)] + [Path(name)]
     candidates = (folder / place for place in places for folder in near.absolute().parents)
     there = [path for path in candidates if path.is_file()]
     unchanged = (path for path in there if is_as_recorded(path, recorded))

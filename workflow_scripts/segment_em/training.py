@@ -152,12 +152,13 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             with autocast(device, plan.precision):
                 logits_BSC = network(dequantise(batch), batch.mask)
-            _check_shape(model, logits_BSC, batch.segment_mask(clips.segment_frames))
+            mask_BS = batch.segment_mask(clips.segment_frames)
+            _check_shape(model, logits_BSC, mask_BS)
             loss = objective(logits_BSC.float(), batch)
             # The losses of the processes add up, but their gradients are averaged.
             (loss * processes.count()).backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), plan.clip_norm)
-            monitor.scores(logits_BSC, batch.segment_mask(clips.segment_frames))
+            monitor.scores(logits_BSC, mask_BS)
             monitor.step(step, processes.total(loss.detach()), norm)
             optimiser.step()
             schedule.step()

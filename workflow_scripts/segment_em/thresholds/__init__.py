@@ -30,13 +30,15 @@ def apply(rule: str, histogram_CN: np.ndarray, options: dict) -> np.ndarray:
     Raises InputError if the rule returns anything else.
     """
     module = import_module(f"segment_em.thresholds.{rule}")
-    found = np.asarray(module.thresholds(histogram_CN, **options), dtype=np.float64)
-    if found.shape != (len(histogram_CN), 2) or not np.isfinite(found).all():
+    found = np.asarray(module.thresholds(histogram_CN, **options))
+    if found.shape != (len(histogram_CN), 2) or found.dtype.kind not in "fiu":
         raise InputError(
-            f"{module.__name__}: thresholds must return two finite numbers for each of "
-            f"{len(histogram_CN)} classes; it returned an array of shape {list(found.shape)}"
+            f"{module.__name__}: thresholds must return two numbers for each of "
+            f"{len(histogram_CN)} classes; it returned {found.dtype} of shape {list(found.shape)}"
         )
-    return found
+    if not np.isfinite(found).all():
+        raise InputError(f"{module.__name__}: thresholds returned a number that is not finite")
+    return found.astype(np.float64)
 
 
 def values_of_bins() -> np.ndarray:
