@@ -21,7 +21,8 @@ def compare(folders: Sequence[str | Path], out: str | Path, differences_out: str
     write_table(out, joined_tables(folders))
     differing = differences(folders)
     write_table(differences_out, differing)
-    return f"{printable(read_table(out))}\n\n{differing.to_string(index=False)}"
+    told = differing.to_string(index=False) if len(differing) else "They were made alike."
+    return f"{printable(read_table(out))}\n\n{told}"
 
 
 def joined_tables(folders: Sequence[str | Path]) -> pd.DataFrame:
