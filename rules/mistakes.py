@@ -119,7 +119,10 @@ def _em_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
             "which no scores are stored; lower the floor or raise delta"
         )
     if rule == "fixed" and delta == 1:
-        yield "em.threshold.delta: no score is above 1, so that rule fixed would label nothing; lower it"
+        yield (
+            "em.threshold.delta: no score is above 1, so that rule fixed would label nothing; "
+            "lower it"
+        )
 
 
 def _options_of_no_rule(keys: Set[str]) -> Iterator[str]:
