@@ -15,8 +15,8 @@ help:
 # The whole process on simulated videos: about five minutes on two cores.
 demo: $(BIN)/installed
 	@# Snakemake ends with the table, but where nothing was to be done.
-	started=$$(mktemp) && $(RUN) && \
-		{ [ results/demo/table.log -nt $$started ] || cat results/demo/table.log; } && rm $$started
+	started=$$(mktemp) && trap "rm $$started" EXIT && $(RUN) && \
+		{ [ results/demo/table.log -nt $$started ] || cat results/demo/table.log; }
 
 # The same with the paper's own settings.
 demo-faithful: $(BIN)/installed

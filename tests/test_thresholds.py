@@ -37,6 +37,14 @@ def test_a_rule_of_ones_own_that_returns_something_else_is_named(monkeypatch):
         thresholds.apply("fixed", histogram([[0.1], [], [0.9]]), {"delta": 0.9})
 
 
+def test_a_rule_of_ones_own_that_returns_no_finite_number_is_named(monkeypatch):
+    monkeypatch.setattr(fixed, "thresholds", lambda histogram_CN, delta: np.full((1, 2), np.nan))
+    with pytest.raises(
+        InputError, match=r"thresholds\.fixed: thresholds returned a number that is"
+    ):
+        thresholds.apply("fixed", histogram([[0.1]]), {"delta": 0.9})
+
+
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 1.0])
 def test_class_quantile_leaves_the_wanted_share_of_distinct_scores(share):
     rng = np.random.default_rng(1)

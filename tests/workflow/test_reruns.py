@@ -589,6 +589,25 @@ def test_experiments_are_compared_with_what_differs_between_them(project):
     assert project.wanted() == set()
 
 
+def test_an_ablation_of_nothing_is_refused(project):
+    with pytest.raises(AssertionError, match="ablation: name variations, data and seeds"):
+        project.run("--", "ablation")
+
+
+def test_a_damaged_json_is_named_at_the_start(project):
+    path = project.results / "table.json"
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(
+        AssertionError, match=r"results/small/table\.json: not whole JSON .*delete it"
+    ):
+        project.wanted()
+
+
+def test_a_deleted_figure_is_drawn_again(project):
+    (project.results / "figures/timeline.svg").unlink()
+    assert project.wanted() == FIGURES | PAGE
+
+
 def test_an_experiment_that_is_not_finished_cannot_be_compared(project):
     with pytest.raises(AssertionError, match=r"'none' has no results/none/table\.csv; finish it"):
         project.run("--config", "experiments=[small, none]", "--", "compare")

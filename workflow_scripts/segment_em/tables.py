@@ -36,7 +36,7 @@ def results_table(
     .../em/iteration-<i>/selected.json. members: names of each iteration's members, 0 included.
     controls: names of the models trained without EM.
     """
-    found = {Path(*Path(path).parts[2:]).as_posix(): _read(path) for path in results}
+    found = {Path(*Path(path).parts[2:]).as_posix(): read_json(path) for path in results}
     rows = []
     for iteration, names in enumerate(members):
         folder = f"em/iteration-{iteration}"
@@ -111,7 +111,3 @@ def printable(table: pd.DataFrame) -> str:
     shown["test_map"] = ["" if pd.isna(value) else f"{value:.3f}" for value in table["test_map"]]
     shown["selected"] = ["*" if chosen else "" for chosen in table["selected"]]
     return shown.fillna("").to_string(index=False)
-
-
-def _read(path: str | Path) -> dict:
-    return read_json(path)
