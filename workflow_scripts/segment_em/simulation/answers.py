@@ -150,7 +150,8 @@ def _choose_ratings(
     Negatives come in turn from where an occurring class does not show and from a class that does
     not occur. Where one kind falls short there are fewer of the other, so that the share holds.
     """
-    turns = np.argsort(np.concatenate([np.arange(len(elsewhere)), np.arange(len(absent))]))
+    turns = np.concatenate([np.arange(len(elsewhere)), np.arange(len(absent))])
+    turns = np.argsort(turns, kind="stable")  # without it ties fall as the processor likes
     negatives = np.concatenate([rng.permutation(elsewhere), rng.permutation(absent)])[turns]
     error = settings.rater_error
     # Wrong answers pull the share towards one half; ask for what gives the wanted one after them.
