@@ -230,21 +230,26 @@ def test_videos_without_rated_segments_leave_the_loss_at_zero(small_index):
 
 
 def test_unrated_classes_outside_the_videos_labels_are_weak_negatives(small_index):
-    """Reference: a loop over video a's rated segments; it carries 3 and 8."""
+    """Reference: a loop over video a's rated segments; it carries 3 and 8.
+
+    Two more classes than it has ratings or labels for: three share half a rating, two in segment 1.
+    """
+    classes = [*CLASS_IDS, 21, 22]
     clips = Clips(FrameReader(small_index, 25), 5, None, False)
-    source = Ratings(small_index, CLASS_IDS, clips.segment_counts(), 5, True)
+    source = Ratings(small_index, classes, clips.segment_counts(), 5, True)
     batch = Clips(FrameReader(small_index, 25), 5, source, False)[np.array([0])]
-    logits = torch.linspace(-2, 2, 9).reshape(1, 3, 3)
+    logits = torch.linspace(-2, 2, 15).reshape(1, 3, 5)
     rated = {(0, 0): 1.0, (1, 1): 0.0, (2, 2): 1.0}
     total = weights = 0.0
     for segment in range(3):
-        for column in range(3):
-            weight = 1.0 if (segment, column) in rated else 0.25 * (CLASS_IDS[column] == 20)
+        unrated = [c for c in range(5) if (segment, c) not in rated and classes[c] not in (3, 8)]
+        for column in range(5):
+            weight = 0.5 / len(unrated) if column in unrated else (segment, column) in rated
             target = torch.tensor(rated.get((segment, column), 0.0))
             logit = logits[0, segment, column]
             total += weight * functional.binary_cross_entropy_with_logits(logit, target)
             weights += weight
-    found = training.rated_objective(0.25)(logits, batch)
+    found = training.rated_objective(0.5)(logits, batch)
     assert float(found) == pytest.approx(float(total / weights))
 
 

@@ -74,15 +74,17 @@ def video_objective(segment_frames: int, classes: int, pooling: str) -> Objectiv
 def rated_objective(unrated_negatives: float) -> Objective:
     """Eq. 17: only the segments and classes that a human rated count.
 
-    unrated_negatives: in [0, 1], how much a class counts as absent from a rated segment that
-    nobody rated there, unless the targets list it (as they do what the video carries); 0: eq. 17.
+    unrated_negatives: at least 0, as how many ratings the classes that nobody rated in a rated
+    segment count together as absent from it, unless the targets list them (as they do what the
+    video carries); 0: eq. 17.
     """
 
     def loss(logits_BSC: torch.Tensor, batch: Batch) -> torch.Tensor:
         targets_BSC, weights_BSC, listed_BSC = batch.segment_targets(*logits_BSC.shape[1:])
         if unrated_negatives:
             absent_BSC = ~listed_BSC & listed_BSC.any(dim=2, keepdim=True)
-            weights_BSC = weights_BSC + unrated_negatives * absent_BSC
+            share_BS1 = unrated_negatives / absent_BSC.sum(dim=2, keepdim=True).clamp(min=1)
+            weights_BSC = weights_BSC + share_BS1 * absent_BSC
         return segment_loss(logits_BSC, targets_BSC, weights_BSC)
 
     return loss
