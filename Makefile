@@ -22,12 +22,13 @@ demo: $(BIN)/installed
 demo-faithful: $(BIN)/installed
 	$(RUN) --configfile configs/demo-faithful.yaml
 
-# Seeds 0, 1, 2 of simulation and training together; writes results/seeds/*.csv.
+# Both with seeds 0, 1, 2 of simulation and training together, and what came of it: half an hour.
 demo-seeds: $(BIN)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/seeds.py --cores $(CORES) \
-		--out results/seeds/demo.csv
-	PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/seeds.py --cores $(CORES) \
-		--configfile configs/demo-faithful.yaml --out results/seeds/demo-faithful.csv
+	$(RUN) --configfile configs/demo-seeds.yaml -- ablation
+	for name in default faithful; do \
+		$(BIN)/python benchmarks/expectations.py results/process.demo.$$name.?/table.csv \
+			--means results/process/$$name-means.csv || exit 1; \
+	done
 
 # The process on real vectors of YouTube-8M (docs/data.md, the collage).
 collage: $(BIN)/installed data/yt8m-collage
@@ -37,9 +38,12 @@ collage: $(BIN)/installed data/yt8m-collage
 collage-small: $(BIN)/installed data/yt8m-collage
 	$(RUN) --configfile configs/collage.yaml configs/collage-small.yaml
 
-# What settings of E-step and fine-tuning are worth, on four data sets with three seeds: two hours.
-ablation: $(BIN)/installed
-	$(RUN) --configfile configs/ablation.yaml -- ablation
+# What the settings are worth, six data sets and three seeds: the whole process, then a short one with
+# one setting changed at a time. A night on two cores; docs/results.md shows what comes of it.
+ablation: $(BIN)/installed data/yt8m-collage
+	for name in ablation ablation-settings ablation-teacher; do \
+		$(RUN) --configfile configs/$$name.yaml -- ablation || exit 1; \
+	done
 
 data/yt8m-collage:
 	@echo "Unpack the collage archive first: tar xzf yt8m-collage.tar.gz -C data"; false

@@ -16,12 +16,11 @@ import jobs
 import pandas as pd
 import pytest
 import scale
-import seeds
 import synthetic
 import table
 import torch
 import yaml
-from expectations import KEYS, report
+from expectations import KEYS, averaged, report
 from plain_models import plain
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -210,12 +209,12 @@ def seed_table(path, added):
 
 def test_seeds_are_averaged_row_by_row_and_held_against_what_is_expected(tmp_path, capsys):
     tables = [seed_table(tmp_path / "table.csv", added) for added in (0.0, 0.04)]
-    averaged = seeds.averaged(tables)
-    assert averaged["test_map_mean"].tolist() == pytest.approx(
+    means = averaged(tables)
+    assert means["test_map_mean"].tolist() == pytest.approx(
         [0.70, 0.75, 0.80, 0.81, 0.83, 0.77, 0.76]
     )
-    assert averaged["test_map_std"].tolist()[:4] == pytest.approx([0, 0, 0, 0.04 / 2**0.5])
-    averaged.to_csv(tmp_path / "seeds.csv", index=False)
+    assert means["test_map_std"].tolist()[:4] == pytest.approx([0, 0, 0, 0.04 / 2**0.5])
+    means.to_csv(tmp_path / "seeds.csv", index=False)
     *_, control, _ = (tmp_path / "seeds.csv").read_text().splitlines()
     assert control.startswith("control,,bigru,video_labels,finetuned,")
     report(tables)

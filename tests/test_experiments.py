@@ -79,13 +79,25 @@ def test_each_variation_data_set_and_seed_is_an_experiment(config):
     assert rare.config["data"]["simulation"]["vocabulary_classes"] == 80
 
 
-def test_the_ablation_of_the_results_is_accepted_and_its_simulated_data_can_be_drawn(config):
-    shown = yaml.safe_load((ROOT / "configs/ablation.yaml").read_text())
+# Names of configs, and how many data sets of theirs are simulated.
+ABLATIONS = {
+    "ablation": 5,
+    "ablation-settings": 4,
+    "ablation-size": 6,
+    "ablation-teacher": 4,
+    "demo-seeds": 1,
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_of_the_results_is_accepted_and_its_simulated_data_can_be_drawn(config, name):
+    shown = yaml.safe_load((ROOT / f"configs/{name}.yaml").read_text())
+    shown["ablation"]["data"].pop("collage", None)  # has to be unpacked first
     update_config(config, shown)
     experiments = list(experiments_of(config).values())[1:]
     assert {experiment.variation["seed"] for experiment in experiments} == {0, 1, 2}
     datasets = {experiment.data.name: experiment.data for experiment in experiments}
-    assert len(datasets) == 4 * 3
+    assert len(datasets) == 3 * ABLATIONS[name]
     for data in datasets.values():
         World(Settings(**json.loads(data.simulation_settings())))
 
