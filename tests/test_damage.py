@@ -194,5 +194,5 @@ def test_a_file_of_another_kind_is_not_damage(tmp_path, content):
 
 
 def test_records_that_the_config_does_not_fit_are_not_damage(tmp_path, whole):
-    with pytest.raises(InputError, match=r"config data\.features\.rgb says 16"):
+    with pytest.raises(InputError, match=r"expected 16: correct data\.features\.rgb"):
         build_index([tmp_path / "whole.tfrecord"], {"rgb": 16}, 5, skip_damaged=True)

@@ -168,7 +168,7 @@ def test_an_id_that_occurs_twice_is_an_error_that_names_both_files(tmp_path):
     with pytest.raises(InputError, match=expected):
         read_index([tmp_path / "a.h5", tmp_path / "b.h5"])
     write_records(tmp_path / "c", [video("x4Qp"), video("x4Qp", seed=1)])
-    with pytest.raises(InputError, match=r"'x4Qp' is in .*/c and in .*/c"):
+    with pytest.raises(InputError, match=r"'x4Qp' is twice in .*/c: a video may"):
         build_index([tmp_path / "c"], SMALL, 5)
 
 
@@ -367,15 +367,18 @@ def remade(file, key, values, **options):
             lambda f: remade(f, "features/rgb/frames", np.zeros((4, 8), "u1"), compression="gzip"),
             "store it contiguously",
         ),
-        (lambda f: remade(f, "features/rgb/frames", np.zeros((4, 9), "u1")), "rgb says 8 values"),
+        (
+            lambda f: remade(f, "features/rgb/frames", np.zeros((4, 9), "u1")),
+            "expected 8 values a frame",
+        ),
         (lambda f: remade(f, "features/rgb/frames", np.zeros((4, 8), "f8")), "is <f8: store"),
         (lambda f: remade(f, "features/rgb/frames", np.zeros((4, 8), ">f4")), "is >f4: store"),
         (lambda f: remade(f, "features/rgb/frames", np.zeros((4, 8), "u1")), "quantisation_range"),
         (lambda f: remade(f, "features/rgb/indptr", [0, 3]), "rise from 0 to the 4"),
-        (lambda f: remade(f, "features/rgb/indptr", [0, 2, 4]), "expected 2 values"),
-        (lambda f: f.pop("features/rgb/frames"), "set data.features.rgb: null"),
+        (lambda f: remade(f, "features/rgb/indptr", [0, 2, 4]), r"expected integers, \(2,\)"),
+        (lambda f: f.pop("features/rgb/frames"), r"train without it \(data.features.rgb: null\)"),
         (lambda f: f.pop("video_ids"), "dataset video_ids of strings is missing"),
-        (lambda f: remade(f, "video_ids", [5]), "dataset video_ids of strings is missing"),
+        (lambda f: remade(f, "video_ids", [5]), "dataset video_ids is int64, expected strings"),
         (lambda f: remade(f, "video_ids", [b"\xff"]), "not UTF-8"),
         (lambda f: remade(f, "video_ids", [["o0"]]), r"shape \(1, 1\), expected a list"),
         (lambda f: remade(f, "video_ids", "o0"), r"shape \(\), expected a list"),
@@ -384,6 +387,20 @@ def remade(file, key, values, **options):
         (
             lambda f: f.create_dataset("labels/indptr", data=[0, 1]),
             "dataset labels/indices is missing",
+        ),
+        (
+            lambda f: f.update({"labels/indptr": [0, 1], "labels/indices": [3.0]}),
+            r"labels/indices is float64 \(1,\), expected integers, \(1,\)",
+        ),
+        (
+            lambda f: f.update({"labels/indptr": [0, 2], "labels/indices": [3, -1]}),
+            "labels/indices: entry 1, -1, is below 0",
+        ),
+        (
+            lambda f: f.update(
+                {"labels/indptr": [0, 1], "labels/indices": np.array([2**63], "u8")}
+            ),
+            r"labels/indices: entry 0, 9223372036854775808, is above 2\^63 - 1",
         ),
     ],
 )
@@ -401,8 +418,9 @@ def test_own_features_that_cannot_be_used_are_refused_with_the_remedy(tmp_path, 
 def test_own_features_that_are_not_finite_are_refused_with_their_place(tmp_path, dtype, value):
     frames = np.zeros((25_000, 8), dtype)
     frames[20_001, 3] = value
-    path = own_file(tmp_path / "own.h5", frames, [25_000])
-    with pytest.raises(InputError, match=r"rgb/frames: value 3 of frame 20001 is not finite"):
+    path = own_file(tmp_path / "own.h5", frames, [20_000, 0, 5_000])
+    expected = "rgb/frames: value 3 of frame 1 of video 'o2' is not finite"
+    with pytest.raises(InputError, match=expected):
         build_index([path], {"rgb": 8}, 5)
 
 
@@ -415,6 +433,28 @@ def test_own_features_far_from_the_size_that_models_expect_are_warned_of(
     build_index([path], {"rgb": 8}, 5)
     assert (f"rgb/frames has a root mean square of {size:.3g}" in caplog.text) == warned
     assert (f"multiply it by {1 / size:.2g}" in caplog.text) == warned
+
+
+def test_own_features_without_a_value_are_warned_of(tmp_path, caplog):
+    path = own_file(tmp_path / "own.h5", np.zeros((4, 8), np.float16), [4])
+    build_index([path], {"rgb": 8}, 5)
+    assert "rgb/frames is 0 everywhere: write its values" in caplog.text
+
+
+def test_an_hdf5_file_of_another_ending_is_told_of_its_name(tmp_path):
+    path = own_file(tmp_path / "own.hdf", np.zeros((4, 8), np.float16), [4])
+    with pytest.raises(InputError, match=r"own.hdf: is an HDF5 file: .* endings .h5, .hdf5"):
+        build_index([path], {"rgb": 8}, 5)
+
+
+def test_of_files_that_disagree_the_modality_is_named(tmp_path):
+    paths = [
+        own_file(tmp_path / f"{dtype}.h5", np.ones((4, 8), dtype), [4])
+        for dtype in ("float16", "float32")
+    ]
+    expected = r"float32.h5: rgb has .* \(8, 'float32', 1.0, 0.0\), but \(8, 'float16', 1.0, 0.0\)"
+    with pytest.raises(InputError, match=expected):
+        build_index(paths, {"rgb": 8}, 5)
 
 
 # Splitting.

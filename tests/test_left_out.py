@@ -53,3 +53,40 @@ def test_a_rating_past_the_end_or_the_cut_is_of_no_segment(small_index):
     assert exists.tolist() == [True, True, True, True, True, False, True, True, True]
     exists = rating_of_segment(small_index, 10, 5)
     assert exists.tolist() == [True, True, False, True, True, False, True, False, False]
+
+
+def test_ratings_whose_starts_are_in_another_unit_are_told(small_index):
+    ratings = small_index.ratings._replace(start_second=small_index.ratings.start_second * 5)
+    (line,) = lines_of(replace(small_index, ratings=ratings))
+    # a (12 frames) at 0, 25, 50; b (7) at 0, 25, 75; d at 0; e (31) at 125, 150.
+    assert line.startswith("data.test: 6 of 9 ratings start past the end of their video")
+
+
+def test_modalities_of_different_rates_are_told(small_index):
+    audio = small_index.modalities["audio"]
+    faster = replace(audio, frames=audio.frames * 10)
+    index = replace(small_index, modalities=small_index.modalities | {"audio": faster})
+    (line,) = lines_of(index)
+    # All but c, which has no frames.
+    assert line.startswith(
+        "data.test: 4 of 5 videos have more or fewer frames of audio than of rgb"
+    )
+
+
+def test_a_frame_more_or_less_is_not_told(small_index):
+    audio = small_index.modalities["audio"]
+    uneven = replace(audio, frames=small_index.first.frames + 1)
+    assert not lines_of(replace(small_index, modalities=small_index.modalities | {"audio": uneven}))
+
+
+def test_files_in_which_nothing_is_labelled_or_rated_are_named(small_index):
+    file = np.array([0, 0, 1, 1, 2], np.int32)
+    first = replace(small_index.first, file=file)
+    names = ["one", "two", "three"]
+    index = replace(small_index, files=names, modalities={"rgb": first})
+    empty = index.take(np.array([0, 1, 3]))  # of the second file d alone, which has no label
+    (line,) = left_out({"train": empty}, CLASSES, 60)
+    assert line.startswith("data.train: 1 of 3 files have no label for any of their 1 videos (two")
+    rated = index.take(np.array([0, 1, 2, 4]))  # of the second file c alone, which has no rating
+    (line,) = left_out({"segments": rated, "test": rated}, CLASSES, 60)
+    assert line.startswith("data.segments: 1 of 3 files have no rating for any of their 1 videos")

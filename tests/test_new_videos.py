@@ -124,16 +124,51 @@ def test_new_records_give_the_merged_scores_of_each_video(run_folder, records, t
 
 def test_own_hdf5_features_give_the_same_as_records(run_folder, records):
     folder, names = records
-    with h5py.File(folder / "own.h5", "w") as file:
-        file["video_ids"] = names
-        for modality, width in FEATURES.items():
-            stored = [video_frames(name)[modality] for name in names]
-            frames = np.concatenate(stored).reshape(-1, width).astype(np.float32)
-            file[f"features/{modality}/frames"] = frames * 4 / 255 + 4 / 512 - 2
-            file[f"features/{modality}/indptr"] = np.cumsum([0, *map(len, stored)])
+    own_copy(folder / "own.h5", names)
     out = folder / "found.csv"
     localise(run_folder / "ensemble.json", [str(folder / "own.h5")], None, out, 4)
     assert_same(found_in(out), expected_rows(run_folder, names))
+
+
+def own_copy(path, names, change=lambda frames: frames):
+    """The records' values as HDF5 features; change: of the audio's frames, video by video."""
+    with h5py.File(path, "w") as file:
+        file["video_ids"] = names
+        for modality, width in FEATURES.items():
+            stored = [video_frames(name)[modality] for name in names]
+            stored = [change(one) if modality == "audio" else one for one in stored]
+            frames = np.concatenate(stored).reshape(-1, width).astype(np.float32)
+            file[f"features/{modality}/frames"] = frames * 4 / 255 + 4 / 512 - 2
+            file[f"features/{modality}/indptr"] = np.cumsum([0, *map(len, stored)])
+
+
+def test_labels_and_ratings_of_new_videos_are_not_looked_at(run_folder, records):
+    folder, names = records
+    own_copy(folder / "own.h5", names)
+    with h5py.File(folder / "own.h5", "a") as file:
+        file["labels/indices"] = ["of any kind"]
+        file["ratings/indptr"] = [1.5]
+    rated = {"a": (12, 12, [3], [(3, 3, 1)])}  # off the grid
+    write_small_records(folder / "rated.tfrecord", rated)
+    for name, expected in (("own.h5", names), ("rated.tfrecord", ["a"])):
+        localise(run_folder / "ensemble.json", [str(folder / name)], None, folder / "found.csv", 4)
+        assert_same(found_in(folder / "found.csv"), expected_rows(run_folder, expected))
+
+
+def test_new_videos_are_not_told_to_change_the_size_of_their_values(run_folder, records, caplog):
+    folder, names = records
+    own_copy(folder / "own.h5", names, lambda frames: frames * 0 + 127)
+    localise(run_folder / "ensemble.json", [str(folder / "own.h5")], None, folder / "found.csv", 4)
+    assert "root mean square" not in caplog.text
+    build_index([folder / "own.h5"], FEATURES, 5)
+    assert "root mean square" in caplog.text
+
+
+def test_new_videos_with_far_more_frames_of_one_modality_are_told(run_folder, records, caplog):
+    folder, names = records
+    own_copy(folder / "own.h5", names, lambda frames: frames.repeat(10, axis=0))
+    localise(run_folder / "ensemble.json", [str(folder / "own.h5")], None, folder / "found.csv", 4)
+    assert "more or fewer frames of audio than of rgb" in caplog.text
 
 
 def test_a_run_that_was_copied_elsewhere_works_from_there(run_folder, records, tmp_path):
@@ -200,7 +235,7 @@ def test_features_with_nan_name_their_video_and_leave_no_file(run_folder, tmp_pa
             file[f"features/{modality}/frames"] = frames
             file[f"features/{modality}/indptr"] = [0, 10, 20]
     message = refused(run_folder, [str(tmp_path / "own.h5")], tmp_path / "found.csv")
-    assert "own.h5: /features/rgb/frames: value 0 of frame 15 is not finite" in message
+    assert "own.h5: /features/rgb/frames: value 0 of frame 5 of video 'bad' is not" in message
     assert not list(tmp_path.glob("*found*"))
 
 

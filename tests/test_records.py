@@ -292,7 +292,8 @@ def test_error_counts_records_and_states_the_byte(tmp_path):
 
 def test_wrong_width_names_the_video_and_the_config_key(tmp_path):
     assert error(tmp_path, record(example()), {"rgb": 16}) == (
-        "record 0 at byte 0 (id 'x4Qp'): rgb frame has 8 bytes, config data.features.rgb says 16"
+        "record 0 at byte 0 (id 'x4Qp'): rgb frame has 8 bytes, expected 16: correct "
+        "data.features.rgb, or give records like those that the models learnt from"
     )
 
 

@@ -44,6 +44,17 @@ def rated_segments(
     )
 
 
+def unlabelled(videos: int) -> tuple[np.ndarray, np.ndarray]:
+    """What distinct_labels takes, where nothing is labelled."""
+    return np.zeros(videos + 1, np.int64), np.zeros(0, np.int64)
+
+
+def unrated(videos: int) -> tuple[np.ndarray, ...]:
+    """What rated_segments takes, where nothing is rated."""
+    nothing = np.zeros(0, np.int64)
+    return np.zeros(videos + 1, np.int64), nothing, nothing, np.zeros(0, np.float32)
+
+
 def _starts(keys: np.ndarray) -> np.ndarray:
     """Where runs of equal columns begin. keys: int [k, n]."""
     changes = (keys[:, 1:] != keys[:, :-1]).any(axis=0)

@@ -12,6 +12,9 @@ import numpy as np
 from segment_em.errors import InputError
 
 DELETE = "delete it to make it anew"
+# By numpy's letters of dtypes.
+KINDS = {"i": "signed integers", "u": "unsigned integers", "b": "booleans"}
+KINDS |= {"iu": "integers", "fiub": "numbers"}
 TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 
@@ -29,6 +32,11 @@ def opened(path: str | Path, remedy: str = DELETE) -> Iterator[h5py.File]:
         if getattr(error, "errno", None) in TOO_MANY_OPEN:
             raise InputError(f"{path}: {reason}: raise the limit, see ulimit -n") from error
         raise InputError(f"{path}: not a readable HDF5 file ({reason}): {remedy}") from error
+
+
+def is_hdf5(path: str | Path) -> bool:
+    """Whether it is an HDF5 file by its first bytes, whatever its name."""
+    return Path(path).is_file() and h5py.is_hdf5(path)
 
 
 def require_encoding(path: str | Path, file: h5py.File, kind: str, version: str) -> None:
@@ -70,14 +78,14 @@ def release(array: np.ndarray) -> None:
 
 
 def array(path: str, file: h5py.File, key: str, kinds: str, length: int, remedy: str) -> np.ndarray:
-    """A dataset of `length` numbers whose dtype is of one of the `kinds` (numpy's letters)."""
+    """A dataset of `length` numbers whose dtype is of the `kinds`, of KINDS."""
     dataset = file.get(key)
     if not isinstance(dataset, h5py.Dataset):
         raise InputError(f"{path}: dataset {key} is missing: {remedy}")
     if dataset.shape != (length,) or dataset.dtype.kind not in kinds:
         raise InputError(
             f"{path}: dataset {key} is {dataset.dtype} {dataset.shape}, "
-            f"expected {length} values of kind {kinds!r}: {remedy}"
+            f"expected {KINDS[kinds]}, ({length},): {remedy}"
         )
     return dataset[...]
 
@@ -85,8 +93,10 @@ def array(path: str, file: h5py.File, key: str, kinds: str, length: int, remedy:
 def strings(path: str, file: h5py.File, key: str, remedy: str) -> list[str]:
     """A dataset of UTF-8 strings."""
     dataset = file.get(key)
-    if not isinstance(dataset, h5py.Dataset) or h5py.check_string_dtype(dataset.dtype) is None:
+    if not isinstance(dataset, h5py.Dataset):
         raise InputError(f"{path}: dataset {key} of strings is missing: {remedy}")
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        raise InputError(f"{path}: dataset {key} is {dataset.dtype}, expected strings: {remedy}")
     if dataset.shape is None or dataset.ndim != 1:  # None: a dataset without a value
         raise InputError(
             f"{path}: dataset {key} has shape {dataset.shape}, expected a list of strings: {remedy}"

@@ -177,11 +177,17 @@ def _require_equal_modalities(first: Index, other: Index) -> None:
         {name: (m.width, m.dtype, m.scale, m.bias) for name, m in index.modalities.items()}
         for index in (first, other)
     )
-    if list(ours.items()) != list(theirs.items()):
+    if list(ours) != list(theirs):
         raise InputError(
-            f"{other.files[0]}: (width, dtype, scale, bias) of the modalities are {theirs}, but "
-            f"{ours} in {first.files[0]}: files used together must agree"
+            f"{other.files[0]}: modalities are {', '.join(theirs)}, but {', '.join(ours)} in "
+            f"{first.files[0]}: files used together must agree"
         )
+    for name in ours:
+        if ours[name] != theirs[name]:
+            raise InputError(
+                f"{other.files[0]}: {name} has (width, dtype, scale, bias) {theirs[name]}, but "
+                f"{ours[name]} in {first.files[0]}: write both alike"
+            )
 
 
 def _all_files(parts: Sequence[Index]) -> tuple[list[str], np.ndarray]:
@@ -228,9 +234,10 @@ def _require_distinct_ids(index: Index) -> None:
         pair = order[int(equal.argmax()) :][:2]
         file = index.first.file
         one, other = (index.files[file[row]] for row in pair)
+        place = f"twice in {one}" if one == other else f"in {one} and in {other}"
         raise InputError(
-            f"video {str(index.video_ids[pair[0]])!r} is in {one} and in {other}: "
-            "a video may occur once: remove one"
+            f"video {str(index.video_ids[pair[0]])!r} is {place}: a video may occur once: "
+            "remove one"
         )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segment_em.annotations import distinct_labels, rated_segments
+from segment_em import hdf5
+from segment_em.annotations import distinct_labels, rated_segments, unlabelled, unrated
 from segment_em.errors import InputError
 from segment_em.framing import CRC, LENGTH, Damage
 from segment_em.index import (
@@ -32,12 +33,14 @@ def build_index(
     features: Mapping[str, int],
     segment_frames: int,
     skip_damaged: bool = False,
+    training: bool = True,
 ) -> Index:
     """Index record files, and HDF5 files of features (endings .h5, .hdf5), which are read through.
 
     features: modality -> values a frame. segment_frames: frames a segment, also seconds, since
     there is one frame a second: ratings start at multiples of it. skip_damaged: leave damaged
-    records out, and say so in Index.skipped and the log.
+    records out, and say so in Index.skipped and the log. training: False of new videos, whose
+    labels and ratings are not looked at, nor whether their features have a size that trains well.
     Raises InputError for what records.read_examples refuses, for HDF5 files that docs/format.md
     does not allow, ratings off the grid or neither 0 nor 1, and ids that occur twice.
     """
@@ -45,19 +48,24 @@ def build_index(
         raise InputError("no files to index: check the glob")
     if len(set(map(str, paths))) < len(paths):
         raise InputError(f"{min(paths, key=str)} or another file is listed twice: list files once")
-    parts = [_file_index(str(path), features, segment_frames, skip_damaged) for path in paths]
+    parts = [
+        own_index(str(path), features, segment_frames, training)
+        if _is_hdf5(str(path))
+        else _record_index(str(path), features, segment_frames, skip_damaged, training)
+        for path in paths
+    ]
     index = joined(parts)
     for damage in index.skipped:
         log.warning("skipped %d bytes: %s", damage.bytes, damage)
     return index
 
 
-def _file_index(
-    path: str, features: Mapping[str, int], segment_frames: int, skip_damaged: bool
-) -> Index:
+def _is_hdf5(path: str) -> bool:
     if path.lower().endswith(OWN_FEATURES):
-        return own_index(path, features, segment_frames)
-    return _record_index(path, features, segment_frames, skip_damaged)
+        return True
+    if hdf5.is_hdf5(path):
+        raise InputError(f"{path}: is an HDF5 file: give its name one of the endings .h5, .hdf5")
+    return False
 
 
 def _whole_examples(
@@ -88,7 +96,11 @@ def _whole_examples(
 
 
 def _record_index(
-    path: str, features: Mapping[str, int], segment_frames: int, skip_damaged: bool
+    path: str,
+    features: Mapping[str, int],
+    segment_frames: int,
+    skip_damaged: bool,
+    training: bool,
 ) -> Index:
     if skip_damaged:
         examples, skipped = _whole_examples(path, features)
@@ -100,13 +112,9 @@ def _record_index(
         for name in features
     }
     scale, bias = quantisation(*QUANTISATION_RANGE)
-    ratings = [e.ratings for e in examples]
-    raw = (
-        indptr_of([len(r.score) for r in ratings]),
-        _flat([r.start_second for r in ratings], np.int64),
-        _flat([r.class_id for r in ratings], np.int64),
-        _flat([r.score for r in ratings], np.float32),
-    )
+    labels, ratings = unlabelled(len(ids)), unrated(len(ids))
+    if training:
+        labels, ratings = _labels_of(examples), _ratings_of(examples)
     return Index(
         [path],
         np.array([Path(path).stat().st_size], np.int64),
@@ -115,14 +123,26 @@ def _record_index(
             name: Modality(width, "uint8", scale, bias, *place_columns(places[name]))
             for name, width in features.items()
         },
-        distinct_labels(
-            indptr_of([len(e.labels) for e in examples]),
-            _flat([e.labels for e in examples], np.int64),
-        ),
-        rated_segments(path, ids, raw, segment_frames),
+        distinct_labels(*labels),
+        rated_segments(path, ids, ratings, segment_frames),
         np.array([e.payload_offset + e.payload_bytes for e in examples], np.int64),
         np.array([e.payload_crc for e in examples], np.uint32),
         skipped,
+    )
+
+
+def _labels_of(examples: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
+    labels = [example.labels for example in examples]
+    return indptr_of([len(one) for one in labels]), _flat(labels, np.int64)
+
+
+def _ratings_of(examples: Sequence[Example]) -> tuple[np.ndarray, ...]:
+    ratings = [example.ratings for example in examples]
+    return (
+        indptr_of([len(one.score) for one in ratings]),
+        _flat([one.start_second for one in ratings], np.int64),
+        _flat([one.class_id for one in ratings], np.int64),
+        _flat([one.score for one in ratings], np.float32),
     )
 
 

@@ -16,6 +16,7 @@ from segment_em.ensemble import check_weights, description_of, members_of
 from segment_em.errors import InputError
 from segment_em.index import Index
 from segment_em.indexing import build_index
+from segment_em.left_out import frames_apart
 from segment_em.localisation import Localisation, merge, rows_of
 from segment_em.provenance import Job, sizes, write_provenance
 from segment_em.scoring import Inference, Scorer
@@ -46,9 +47,9 @@ def localise(
     files, description = files_of(patterns), description_of(ensemble)
     check_weights(ensemble)
     first = read_specification(members_of(ensemble)[0][0])
-    index = build_index(files, dict(first.features), first.segment_frames)
+    index = build_index(files, dict(first.features), first.segment_frames, training=False)
     settings = Inference(**description.inference, videos=videos)
-    _say_what_is_cut(index, settings.max_frames)
+    _say_what_is_odd(index, settings.max_frames)
     scorer = Scorer(ensemble, index, settings, job)
     least = description.threshold if threshold is None else threshold
     count = interval_files.write(out, _rows(scorer, least, description.names))
@@ -73,7 +74,9 @@ def files_of(patterns: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
-def _say_what_is_cut(index: Index, max_frames: int) -> None:
+def _say_what_is_odd(index: Index, max_frames: int) -> None:
+    for line in frames_apart("--records", index):
+        log.warning("warning: %s", line)
     longer = int((index.first.frames > max_frames).sum())
     if longer:
         log.warning(

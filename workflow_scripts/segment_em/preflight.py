@@ -161,12 +161,17 @@ def report(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings)
     ratings = int(table["validation_ratings"].sum())
     share = (MEASURED_RATINGS / max(1, ratings)) ** 0.5
     log.info(
-        "ratings: %d for fine-tuning, %d for validation, whose mAP will vary by %.3f to %.3f",
+        "ratings: %d for fine-tuning, %d for validation, whose mAP will vary by %.3f to %.3f, %d "
+        "for the test",
         table["ratings"].sum(),
         ratings,
         *(share * sd for sd in MEASURED_SDS),
+        len(splits["test"].ratings.class_id),
     )
     class_ids = table["class"].to_numpy()
+    labelled = splits["train"].labels.indices
+    unlisted = int((columns_of(class_ids, labelled) < 0).sum())
+    log.info("labels: %d, of which %d are of classes not localised", len(labelled), unlisted)
     lost = left_out(splits, class_ids, settings.max_frames)
     for line in [*lost, *warnings(table, settings)]:
         log.warning("warning: %s", line)

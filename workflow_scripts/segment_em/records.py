@@ -218,8 +218,8 @@ def _require_frame_level(context, lists, features: Mapping[str, int]) -> None:
         )
     have = sorted(key[:40].decode(errors="replace") for key in lists)[:10]
     raise MalformedError(
-        f"no feature list {missing[0]!r} (there are: {have}): give frame-level records "
-        f"or set data.features.{missing[0]}: null"
+        f"no feature list {missing[0]!r} (there are: {have}): give frame-level records with it, "
+        f"or train without it (data.features.{missing[0]}: null)"
     )
 
 
@@ -237,7 +237,8 @@ def _frames(view: memoryview, place: tuple[int, int], name: str, width: int) -> 
         offset, stop = _first_frame(view, start, end, name)
         if stop - offset != width:
             raise MalformedError(
-                f"{name} frame has {stop - offset} bytes, config data.features.{name} says {width}"
+                f"{name} frame has {stop - offset} bytes, expected {width}: correct "
+                f"data.features.{name}, or give records like those that the models learnt from"
             )
     stride = offset + width - start
     count, rest = divmod(end - start, stride)
