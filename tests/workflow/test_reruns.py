@@ -408,6 +408,13 @@ def test_a_stash_and_back_changes_nothing(project):
 # Records and results ----------------------------------------------------------------------------
 
 
+TESTED = {
+    f"{run}/test.{ending}"
+    for run in (*MEMBERS, *CONTROLS, "ensemble", "controls/ensemble")
+    for ending in ("json", "ratings.csv")
+}
+
+
 def chunk_of(project, record):
     """The chunk of the index that was made from a record file."""
     logs = project.folder.glob("results/index/small/*/*.json")
@@ -418,10 +425,20 @@ def test_a_changed_record_file_repeats_its_chunk_and_what_follows(project):
     chunk = chunk_of(project, "test-000.tfrecord")
     records = project.folder / "records"
     shutil.copy(records / "test-001.tfrecord", records / "test-000.tfrecord")
-    runs = (*MEMBERS, *CONTROLS, "ensemble", "controls/ensemble")
-    tests = {f"{run}/test.{ending}" for run in runs for ending in ("json", "ratings.csv")}
-    assert project.wanted() == (
-        index("test", chunk) | PREFLIGHT | tests | {f"predictions/{chunk}.h5"} | CSV | SHOWN | TABLE
+    tested = TESTED | {f"predictions/{chunk}.h5"} | CSV | SHOWN | TABLE
+    assert project.wanted() == index("test", chunk) | PREFLIGHT | tested
+
+
+def test_another_test_set_is_scored_and_nothing_trained(project):
+    records = project.folder / "records"
+    for name in ("test-000", "test-001"):
+        shutil.copy(records / f"{name}.tfrecord", records / f"other-{name}.tfrecord")
+    project.configure(setting("data.test", "records/other-test-*.tfrecord"))
+    wanted = project.wanted()
+    # Which chunks they are in, their names decide.
+    chunks = {file for file in wanted if re.fullmatch(r"(predictions|.*/small/test)/\d+\.h5", file)}
+    assert wanted - chunks == (
+        {"results/index/small/splits.json"} | PREFLIGHT | TESTED | CSV | SHOWN | TABLE
     )
 
 
