@@ -21,6 +21,11 @@ def test_auto_is_bfloat16_on_gpus_that_have_it_and_not_where_it_is_emulated(monk
     assert asked == [("cuda", has_it), ("cpu", False), ("cuda", False), ("cuda", True)]
 
 
+def test_what_is_not_repeatable_is_an_error():
+    prepare(threads=1, gpus=0)
+    assert torch.get_deterministic_debug_mode() == 2
+
+
 def test_another_precision_is_refused():
     with pytest.raises(ValueError, match="precision 'float16': one of"):
         autocast(torch.device("cpu"), "float16")

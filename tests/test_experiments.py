@@ -251,3 +251,42 @@ def test_without_a_submission_nothing_asks_for_one(config, asked):
     demo = experiments_of(config)["demo"]
     wanted = [*demo.submission(), *reporting.told(demo)]
     assert any("submission" in file for file in wanted) == asked
+
+
+def varied(config, **changes):
+    """The default and a variation of it."""
+    experiments = experiments_of(ablation(config, varied=changes))
+    return experiments["x.demo.default.0"], experiments["x.demo.varied.0"]
+
+
+def test_f_of_before_stays_in_the_running_only_where_it_is_so_configured(config):
+    so_far, last = varied(config, em={"select": "iteration"})
+    f_of_1 = [so_far.selected(1, ending) for ending in ("json", "safetensors", "ratings.csv")]
+    assert so_far.still_running(2) == f_of_1
+    assert last.still_running(2) == so_far.still_running(0) == []
+    assert last.selected(0, "json") == so_far.selected(0, "json")
+    assert last.selected(1, "json") != so_far.selected(1, "json")
+
+
+def test_an_ensemble_of_any_iteration_is_not_that_of_the_last(config):
+    last, any_of_them = varied(config, ensemble={"members": "any"})
+    assert any_of_them.ensemble("ensemble") != last.ensemble("ensemble")
+    assert any_of_them.ensemble("controls/ensemble") == last.ensemble("controls/ensemble")
+
+
+def test_a_calibration_is_of_the_teacher_of_its_iteration(config):
+    config["em"]["calibration"] = "class"
+    one, other = varied(config, em={"threshold": {"share": 0.5}})
+    assert one.calibration(1) == other.calibration(1)
+    assert one.calibration(2) != other.calibration(2)
+
+
+def test_an_ablation_does_not_lean_on_the_run_that_is_configured_beside_it(config, tmp_path):
+    """On records of one's own, which have no seed, the default equals it."""
+    for split in ("train", "segments", "test"):
+        (tmp_path / f"{split}.tfrecord").touch()
+        config["data"][split] = str(tmp_path / f"{split}.tfrecord")
+    (tmp_path / "classes.csv").write_text("Index\n3\n")
+    config["data"]["segment_classes"] = str(tmp_path / "classes.csv")
+    default, _ = varied(config, em={"labels": "soft"})
+    assert own(default, weights(default)) == weights(default)

@@ -1,5 +1,8 @@
 """From files to scores: the E-step's chunks, predictions of one model and of several."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_scorers import JOB, SETTINGS, ensemble_of, plain_scores, weights
@@ -44,3 +47,54 @@ def test_models_of_other_features_than_the_index_are_refused(tmp_path, index_pat
     with pytest.raises(InputError, match=r"made for features \{'rgb': 16\}, not \{'rgb': 8"):
         scoring.predict(path, index_path, tmp_path / "out.h5", SETTINGS, JOB)
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_members_of_other_classes_are_not_joined(tmp_path, index_path):
+    paths = [
+        weights(tmp_path, f"{last}.safetensors", 0, class_ids=[3, 8, last]) for last in (20, 21)
+    ]
+    ensemble = ensemble_of(tmp_path, paths, [0.5, 0.5])
+    with pytest.raises(InputError, match="classes"):
+        scoring.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
+
+
+def test_a_filter_is_of_each_videos_own_segments_and_the_members_spread_is_stored(
+    tmp_path, index_path, small_index
+):
+    """Reference: each video alone: the mean, times its mean weighted by itself; see averaging."""
+    paths = [weights(tmp_path, f"{n}.safetensors", n) for n in (0, 1)]
+    teacher = ensemble_of(tmp_path, paths, [0.75, 0.25], video_filter=1.0)
+    scoring.estimate(teacher, index_path, 0.0, 3, tmp_path / "out.h5", SETTINGS, JOB)
+    found = labels.read_chunk(tmp_path / "out.h5").scores
+    one, two = (plain_scores(path, small_index) for path in paths)
+    expected, spread = [], []
+    for name in small_index.video_ids.tolist():
+        mean = 0.75 * one[name].astype(np.float64) + 0.25 * two[name]
+        if len(mean):
+            expected.append(mean * np.square(mean).sum(axis=0) / mean.sum(axis=0))
+            spread.append(np.abs(one[name] - two[name]) * math.sqrt(0.75 * 0.25))
+    row = np.repeat(np.arange(11), np.diff(found.indptr))
+    for stored, wanted in ((found.scores, expected), (found.spread, spread)):
+        dense = np.zeros((11, 3))
+        dense[row, found.indices] = np.asarray(stored, np.float32)
+        np.testing.assert_allclose(dense, np.concatenate(wanted), atol=1e-3)
+
+
+def test_the_grids_that_an_ensemble_names_are_used(tmp_path, index_path):
+    path = weights(tmp_path, "0.safetensors", 0)
+    found = []
+    for shifts in ([0], [0, 2]):
+        ensemble = ensemble_of(tmp_path, [path], [1.0], shifts=shifts)
+        scoring.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
+        found.append(np.array(scoring.predictions.read_predictions(tmp_path / "out.h5").scores))
+    assert np.abs(found[0] - found[1]).max() > 1e-4
+
+
+def test_scores_are_computed_in_the_precision_that_is_asked_for(tmp_path, index_path):
+    path = weights(tmp_path, "0.safetensors", 0)
+    found = []
+    for precision in ("float32", "bfloat16"):
+        settings = replace(SETTINGS, precision=precision)
+        scoring.predict(path, index_path, tmp_path / "out.h5", settings, JOB)
+        found.append(np.array(scoring.predictions.read_predictions(tmp_path / "out.h5").scores))
+    assert 0 < np.abs(found[0] - found[1]).max() < 0.05

@@ -93,9 +93,11 @@ def test_those_within_one_standard_error_of_the_difference_are_near_ties(tmp_pat
     assert [path.split("/")[-2] for path in ties] == ["b"]
 
 
-def test_candidates_with_other_ratings_are_refused(tmp_path):
+@pytest.mark.parametrize("name", ["starts", "classes", "positive"])
+def test_candidates_with_other_ratings_are_refused(tmp_path, name):
     a, b = (candidates_of(model(tmp_path, n, 0.7), ["finetuned"])[0] for n in "ab")
-    a.ratings.starts[0] = 5
+    values = getattr(a.ratings, name)
+    values[0] = not values[0]
     with pytest.raises(InputError, match="were validated on other ratings"):
         difference(a, b, BOOTSTRAP)
 
@@ -189,6 +191,17 @@ def test_the_mean_of_the_members_teaches_if_it_is_better_than_f(tmp_path, of_mea
     else:
         assert found == ensemble.Ensemble.of_one(tmp_path / "selected.safetensors")
     assert report["selected"]["weights"].endswith("a/finetuned.safetensors")
+
+
+def test_the_ratings_of_a_teacher_are_its_own(tmp_path):
+    """Which is what it is calibrated on."""
+    ranks = [7, 6, 5, 4, 3, 2, 1, 0]
+    mean = mean_of(tmp_path, 0.9, ((tmp_path / "a/finetuned.safetensors", 1.0),))
+    select(tmp_path, [model(tmp_path, "a", 0.7, ranks=ranks)], mean=mean)
+    table = ratings_table.read(tmp_path / "selected.ratings.csv")
+    assert table.ranks["selected"].tolist() == ranks
+    assert table.ranks["teacher"].tolist() == list(range(8))
+    np.testing.assert_allclose(table.scores["teacher"], 1 - np.arange(8) / 100, rtol=1e-6)
 
 
 def test_a_mean_that_taught_before_stays_in_the_running(tmp_path):

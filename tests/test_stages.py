@@ -1,20 +1,41 @@
-"""What a stage makes of its settings."""
+"""What a stage makes of its settings and files, and hands to the training loop."""
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from small_models import SMALL
+from small_records import FEATURES
+from torch.nn import functional
 
-from segment_em import stages
+from segment_em import labels, stages
+from segment_em.checkpoint import Specification, load_weights
+from segment_em.index import in_validation, write_index
 from segment_em.provenance import TrainingJob
 
 JOB = TrainingJob({}, [], threads=1, workers=0, gpus=0, state_minutes=60, compile=False)
+CLASS_IDS = [3, 8, 20]
+MODALITIES = [list(pair) for pair in FEATURES.items()]
+ALL_TUNE = 1e-9  # a share of validation that no video falls into
 
 
-def settings(batch, max_frames):
-    features = [["rgb", 8], ["audio", 4]]
-    return stages.Training(
-        *("logistic", SMALL["logistic"], features, max_frames, 5, 0.01, batch, 1, 0),
-        *("linear", 1.0, "float32", 0),
-    )
+def settings(options=(), **changes):
+    given = {
+        "architecture": "logistic",
+        "options": SMALL["logistic"] | dict(options),
+        "features": MODALITIES,
+        "max_frames": 25,
+        "segment_frames": 5,
+        "learning_rate": 0.07,
+        "batch": 10,
+        "epochs": 3,
+        "average_epochs": 2,
+        "decay": "linear",
+        "clip_norm": 0.5,
+        "precision": "float32",
+        "seed": 4,
+    }
+    return stages.Training(**given | changes)
 
 
 @pytest.mark.parametrize(
@@ -25,11 +46,163 @@ def settings(batch, max_frames):
 def test_a_batch_of_segments_is_as_many_videos_as_have_them_and_few_are_warned_of(
     caplog, batch, max_frames, videos, warned
 ):
-    assert settings(batch, max_frames).plan(True, JOB).videos == videos
+    plan = settings(batch=batch, max_frames=max_frames).plan(True, JOB)
+    assert plan.videos == videos
     said = f"a batch of {batch} segments is {videos} videos of data.max_frames ({max_frames})"
     assert (said in caplog.text) == warned
 
 
 def test_a_batch_of_a_sequence_model_is_counted_in_videos(caplog):
-    assert settings(4, 1200).plan(False, JOB).videos == 4
+    assert settings(batch=4, max_frames=1200).plan(False, JOB).videos == 4
     assert not caplog.text
+
+
+def test_a_plan_has_the_settings_of_its_stage():
+    plan = settings().plan(True, JOB)
+    for name in ("learning_rate", "epochs", "average_epochs", "decay", "clip_norm", "seed"):
+        assert getattr(plan, name) == getattr(settings(), name)
+    assert (plan.precision, plan.videos, plan.workers, plan.compile) == ("float32", 2, 0, False)
+
+
+# What is handed over ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handed(monkeypatch):
+    """What the training loop was called with; nothing is trained."""
+    found = {}
+
+    def train(model, clips, rows, objective, dequantise, plan, device, state, events):
+        weights = {name: values.clone() for name, values in model.state_dict().items()}
+        found.update(clips=clips, rows=rows, objective=objective, plan=plan, weights=weights)
+        return [0.0]
+
+    monkeypatch.setattr(stages, "train", train)
+    return found
+
+
+@pytest.fixture
+def index_path(tmp_path, small_index):
+    write_index(tmp_path / "index.h5", small_index, {})
+    return tmp_path / "index.h5"
+
+
+@pytest.fixture
+def pretrained(tmp_path, index_path, handed):
+    """Pretrain with a video loss and options, and return the weights."""
+
+    def pretrain(video_loss="mean", options=()):
+        (tmp_path / "classes.csv").write_text("Index\n3\n8\n20\n")
+        out = tmp_path / "pretrained.safetensors"
+        classes = tmp_path / "classes.csv"
+        stages.pretrain(settings(options), video_loss, [index_path], classes, out, JOB)
+        return out
+
+    return pretrain
+
+
+def test_a_fresh_model_has_the_seeds_weights_and_the_prior_of_the_labels(pretrained, handed):
+    pretrained()
+    torch.manual_seed(4)
+    expected = Specification("logistic", SMALL["logistic"], MODALITIES, CLASS_IDS, 5).build()
+    weights = handed["weights"]
+    assert torch.equal(weights["classifier.weight"], expected.classifier.weight)
+    # Of five videos a, c and e carry 3, a carries 8, b carries 20.
+    prior = torch.sigmoid(weights["classifier.bias"])
+    torch.testing.assert_close(prior, torch.tensor([3 / 5, 1 / 5, 1 / 5]))
+    assert handed["rows"].tolist() == [0, 1, 3, 4]  # c has no frames
+    assert handed["plan"] == settings().plan(True, JOB)
+
+
+def test_attention_has_two_outputs_a_class_while_it_trains_and_one_after(pretrained, handed):
+    out = pretrained("attention")
+    assert len(handed["weights"]["classifier.weight"]) == 2 * 3
+    assert load_weights(out)[0].classifier.out_features == 3
+
+
+@pytest.mark.parametrize("fraction", [ALL_TUNE, 0.3, 0.5, 0.7])
+def test_fine_tuning_sees_no_video_of_validation(
+    tmp_path, index_path, small_index, pretrained, handed, fraction
+):
+    ids = small_index.video_ids
+    # Rated for these classes where there are frames, within the first 25: a and b.
+    expected = {"a", "b"} - set(ids[in_validation(ids, fraction)].tolist())
+    if not expected:
+        pytest.skip("all are for validation")
+    out = tmp_path / "tuned.safetensors"
+    stages.finetune(settings(), fraction, 0.0, pretrained(), [index_path], out, JOB)
+    assert set(handed["clips"].reader.index.video_ids[handed["rows"]].tolist()) == expected
+
+
+def test_some_of_these_shares_divide_the_rated_videos(small_index):
+    held_out = {tuple(in_validation(np.array(["a", "b"]), f).tolist()) for f in (0.3, 0.5, 0.7)}
+    assert held_out & {(True, False), (False, True)}
+
+
+@pytest.mark.parametrize("context", [0, 1])
+def test_unrated_segments_are_there_where_a_model_looks_at_its_neighbours(
+    tmp_path, index_path, pretrained, handed, context
+):
+    weights = pretrained(options={"context": context})
+    out = tmp_path / "tuned.safetensors"
+    stages.finetune(settings(), ALL_TUNE, 0.0, weights, [index_path], out, JOB)
+    assert handed["clips"].labelled_segments_only == (context == 0)
+
+
+@pytest.mark.parametrize("negatives", [0.0, 0.5])
+def test_unrated_classes_count_as_configured(tmp_path, index_path, pretrained, handed, negatives):
+    """Video b carries 20; rated are 20 in segment 0, yes, and 3 in segment 1, no."""
+    out = tmp_path / "tuned.safetensors"
+    stages.finetune(settings(), ALL_TUNE, negatives, pretrained(), [index_path], out, JOB)
+    logits = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]])
+    softplus = functional.softplus
+    total = softplus(torch.tensor(-3.0)) + softplus(torch.tensor(4.0))
+    total += negatives * softplus(torch.tensor([1.0, 2.0])).mean()
+    total += negatives * softplus(torch.tensor(5.0))
+    found = handed["objective"](logits, handed["clips"][np.array([1])])
+    assert float(found) == pytest.approx(float(total / (2 + 2 * negatives)), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("soft", "agreement", "offset"),
+    [(False, False, 0.0), (True, False, 0.0), (False, True, 0.0), (False, False, -9.0)],
+)
+def test_an_m_step_reads_its_labels_as_they_are_to_be_taken(
+    tmp_path, index_path, small_index, handed, soft, agreement, offset
+):
+    """All score .6; .5 is enough where the video carries the class, .7 elsewhere.
+
+    Video a, of three segments, carries 3 and 8; b, of two, nothing. A calibration with an offset
+    of -9 leaves no label.
+    """
+    scores = np.full((11, 3), 0.6, np.float32)
+    carried = np.zeros((11, 3), bool)
+    carried[:3, :2] = True
+    sparse = labels.sparse_scores(scores, carried, 0.0, 20, np.full_like(scores, 0.25))
+    indptr = np.array([0, 3, 5, 5, 6, 11])
+    chunk, label_set, taught = (tmp_path / name for name in ("000.h5", "set.csv", "m.safetensors"))
+    labels.write_pseudo_labels(
+        chunk, sparse, small_index.video_ids, indptr, np.array(CLASS_IDS), {}
+    )
+    counts = {"videos": 1, "videos_with_positive": 1, "positives": [3, 3, 0]}
+    totals = {"score_sum": [1.8, 1.8, 0.0], "segments": 11}
+    thresholds = {"threshold": 0.5, "threshold_others": 0.7}
+    pd.DataFrame({"class": CLASS_IDS, **thresholds, **counts, **totals}).to_csv(
+        label_set, index=False
+    )
+    calibration = tmp_path / "calibration.json"
+    calibration.write_text(f'{{"kind": "model", "slope": 1, "offset": {offset}, "offsets": {{}}}}')
+    taken = stages.Labels("label_corrected", "soft" if soft else "hard", agreement)
+    stages.maximise(
+        *(settings(), taken, [index_path], [chunk], label_set),
+        *(calibration if offset else None, taught, JOB),
+    )
+    video, segment, column, value, weight = handed["clips"].source.entries(np.array([0, 1]))[:5]
+    places = [(v, s, c) for v, s, c, y in zip(video, segment, column, value, strict=True) if y > 0]
+    assert sorted(places) == ([] if offset else [(0, s, c) for s in range(3) for c in (0, 1)])
+    if not offset:
+        assert value[value > 0] == pytest.approx(0.6 if soft else 1.0, abs=1e-3)
+        assert set(weight.tolist()) == {0.5 if agreement else 1.0}
+    prior = torch.sigmoid(handed["weights"]["classifier.bias"])
+    share = (1.8 if soft else 3) / 11
+    torch.testing.assert_close(prior, torch.tensor([share, share, 1e-4]), atol=1e-5, rtol=1e-3)

@@ -73,3 +73,10 @@ def test_the_printed_table_shows_three_places_and_an_asterisk(experiment):
     assert "0.600 ± 0.010" in printed
     assert printed.count("*") == 2
     assert "nan" not in printed.lower()
+
+
+def test_where_no_spread_is_known_none_is_printed(experiment):
+    table = tables.results_table(experiment, [["logistic"], ["bigru@video_prior"]], [])
+    table["validation_map_sd"] = None
+    assert "±" not in tables.printable(table)
+    assert "0.600" in tables.printable(table)

@@ -1,7 +1,6 @@
 """Labels of batches, against the records they were written from (small_records.VIDEOS)."""
 
 import numpy as np
-import pytest
 
 from segment_em.targets import Ratings, VideoLabels
 
@@ -42,11 +41,6 @@ def test_ratings_keep_their_segment_and_answer(small_index):
     ]
 
 
-def test_the_prior_of_ratings_is_the_share_of_positive_ones(small_index):
-    prior = Ratings(small_index, CLASS_IDS, SEGMENTS, 5, False).prior()
-    assert prior.tolist() == pytest.approx([2 / 4, 0, 1])
-
-
 def test_labels_of_the_video_are_spared_where_a_segment_is_rated_for_others(small_index):
     """Video a carries 3 and 8; its segments are rated for 3, 8 and 20, one each."""
     source = Ratings(small_index, CLASS_IDS, SEGMENTS, 5, True)
@@ -57,4 +51,3 @@ def test_labels_of_the_video_are_spared_where_a_segment_is_rated_for_others(smal
         *[(1, 0, 0.0, 0.0), (1, 1, 0.0, 1.0)],
         *[(2, 0, 0.0, 0.0), (2, 1, 0.0, 0.0), (2, 2, 1.0, 1.0)],
     ]
-    assert source.prior().tolist() == pytest.approx([2 / 4, 0, 1])

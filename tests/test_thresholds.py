@@ -54,6 +54,13 @@ def test_class_quantile_leaves_the_wanted_share_of_distinct_scores(share):
     assert sorted(scores[scores > limit], reverse=True) == wanted
 
 
+@pytest.mark.parametrize(("segments", "labels"), [(9, 3), (10, 4), (12, 4)])
+def test_class_quantile_rounds_as_the_preflight_does(segments, labels):
+    scores = np.arange(1, segments + 1) / 128  # exact in float16; .35 of them: 3.15, 3.5, 4.2
+    limit = class_quantile(histogram([scores]), share=0.35, other_share=1.0, delta=1.0)[0, 1]
+    assert (scores > limit).sum() == labels
+
+
 def test_class_quantile_asks_more_of_videos_that_do_not_carry_the_class():
     scores = np.arange(1, 101) / 128  # exact in float16
     limits = class_quantile(histogram([scores]), share=0.3, other_share=0.05, delta=1.0)

@@ -79,6 +79,55 @@ def test_one_step_is_adams_with_the_clipped_gradient(small_index, state):
     torch.testing.assert_close(moved.abs(), torch.full((3,), 0.05), atol=1e-4, rtol=0)
 
 
+def test_the_norm_of_all_gradients_is_cut(small_index, state, monkeypatch):
+    """Adam's first step does not tell, since it does not depend on the gradient's scale."""
+    norms, step = [], torch.optim.Adam.step
+
+    def noted(optimiser, *arguments):
+        gradients = [p.grad for group in optimiser.param_groups for p in group["params"]]
+        norms.append(math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients)))
+        return step(optimiser, *arguments)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    run(small_index, state, replace(PLAN, clip_norm=0.01))
+    assert norms
+    assert norms == pytest.approx([0.01] * len(norms), rel=1e-3)
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_videos(small_index, state, monkeypatch):
+    losses, objective = [], training.video_objective
+
+    def noting(*arguments):
+        inner = objective(*arguments)
+
+        def loss(logits, batch):
+            value = inner(logits, batch)
+            losses.append((float(value.detach()), len(batch.rows)))
+            return value
+
+        return loss
+
+    monkeypatch.setattr(training, "video_objective", noting)
+    _, found = run(small_index, state, replace(PLAN, epochs=1, videos=3))
+    assert sorted(videos for _, videos in losses) == [1, 3]
+    assert found == pytest.approx([sum(loss * videos for loss, videos in losses) / 4])
+
+
+@pytest.mark.parametrize(("precision", "autocast"), [("bfloat16", True), ("float32", False)])
+def test_a_model_computes_in_the_precision_that_is_asked_for(
+    small_index, state, monkeypatch, precision, autocast
+):
+    seen, forward = set(), torch.nn.Linear.forward
+
+    def noting(layer, inputs):
+        seen.add(torch.is_autocast_enabled("cpu"))
+        return forward(layer, inputs)
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", noting)
+    run(small_index, state, replace(PLAN, epochs=1, precision=precision))
+    assert seen == {autocast}
+
+
 @pytest.mark.parametrize(
     "objective", [training.rated_objective(0.0), training.estimated_objective(5)]
 )
@@ -251,6 +300,17 @@ def test_unrated_classes_outside_the_videos_labels_are_weak_negatives(small_inde
             weights += weight
     found = training.rated_objective(0.5)(logits, batch)
     assert float(found) == pytest.approx(float(total / weights))
+
+
+def test_weak_negatives_are_of_rated_segments_alone(small_index):
+    """Video d's one rating is of a class that the model does not have; a's are of what it has."""
+    clips = Clips(FrameReader(small_index, 25), 5, None, False)
+    source = Ratings(small_index, CLASS_IDS, clips.segment_counts(), 5, True)
+    batch = Clips(FrameReader(small_index, 25), 5, source, False)[np.array([0, 3])]
+    logits = torch.zeros(2, 3, 3)
+    alone = float(training.rated_objective(0.5)(logits, batch))
+    logits[1] = 9.0
+    assert float(training.rated_objective(0.5)(logits, batch)) == pytest.approx(alone)
 
 
 def test_listed_labels_count_their_weight_and_others_one(small_index):

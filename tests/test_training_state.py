@@ -199,8 +199,9 @@ def job(tmp_path, small_index):
     write_index(tmp_path / "index.h5", small_index, {})
     (tmp_path / "classes.csv").write_text("Index\n3\n8\n20\n")
 
-    def start(out, **changes):
+    def start(out, threads=1, **changes):
         arguments = {
+            "--threads": str(threads),
             "--config": json.dumps(SETTINGS | changes),
             "--state-minutes": "1e-9",
             "--index": str(tmp_path / "index.h5"),
@@ -250,12 +251,13 @@ def test_a_job_that_gets_sigterm_and_sigkill_ends_with_the_bytes_of_one_that_doe
     assert not (tmp_path / "stopped/.weights.state").exists(), "no state is left of a finished job"
 
 
-def test_another_setting_does_not_go_on_from_the_state(job, tmp_path):
+@pytest.mark.parametrize("other", [{"epochs": 1}, {"threads": 2}])
+def test_a_job_under_other_conditions_does_not_go_on_from_the_state(job, tmp_path, other):
     first = job("out")
     wait_for_state(tmp_path / "out")
     first.terminate()
     assert first.wait() == 128 + signal.SIGTERM
-    other = job("out", epochs=1)
+    other = job("out", **other)
     said = other.communicate()[1]
     assert other.returncode == 0, said
     assert "going on" not in said

@@ -6,6 +6,7 @@ from small_candidates import model
 
 from segment_em import ensemble, weighing
 from segment_em.candidates import Bootstrap
+from segment_em.errors import InputError
 
 BOOTSTRAP = Bootstrap(replicates=200, seed=0)
 JOINING = weighing.Joining("validation", "geometric", 0.5, [0, 2])
@@ -43,6 +44,14 @@ def test_an_ensemble_names_its_members_and_how_they_are_joined(tmp_path):
 def test_validation_without_noise_leaves_the_best_alone(tmp_path):
     found = weigh(tmp_path, [model(tmp_path, "a", 0.7, 0.0), model(tmp_path, "b", 0.8, 0.0)])
     assert [weight for _, weight in found.members] == [0.0, 1.0]
+
+
+def test_weights_by_validation_need_its_noise(tmp_path):
+    paths = [model(tmp_path, "a", 0.7, None), model(tmp_path, "b", 0.8, None)]
+    with pytest.raises(InputError, match=r"ensemble.weights: validation needs .*, or set equal"):
+        weigh(tmp_path, paths)
+    equal = weighing.Joining("equal", "mean", 0.0, [0])
+    assert [weight for _, weight in weigh(tmp_path, paths, joining=equal).members] == [0.5, 0.5]
 
 
 # The same ranks as the later self's have no noise in the difference, others have much.

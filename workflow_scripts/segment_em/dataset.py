@@ -25,8 +25,6 @@ class Source(Protocol):
 
     def entries(self, rows: np.ndarray) -> Entries: ...
 
-    def prior(self) -> np.ndarray: ...
-
 
 @dataclass(frozen=True)
 class Batch:

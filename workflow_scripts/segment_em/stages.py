@@ -19,7 +19,7 @@ from segment_em import calibration, estimators, processes, provenance
 from segment_em.checkpoint import Specification, load_weights, save_weights
 from segment_em.class_lists import read_class_list
 from segment_em.compute import conditions, prepare
-from segment_em.dataset import Clips, Dequantise, Source
+from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.index import Index, in_validation, read_index
@@ -193,7 +193,7 @@ def _train_fresh(
     settings: Training,
     index: Index,
     class_ids: np.ndarray,
-    source: Source,
+    source: VideoLabels | PseudoLabels,
     objective: Objective,
     out: str | Path,
     job: TrainingJob,

@@ -103,11 +103,14 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 def printable(table: pd.DataFrame) -> str:
     """The table for people: mAP to three places, spread behind it, an asterisk where selected."""
     shown = table.drop(columns=["selected", "validation_map_sd"]).astype(object)
-    spread = [
-        "" if pd.isna(mean) else f"{mean:.3f} ± {sd:.3f}"
-        for mean, sd in zip(table["validation_map"], table["validation_map_sd"], strict=True)
-    ]
-    shown["validation_map"] = spread
+    pairs = zip(table["validation_map"], table["validation_map_sd"], strict=True)
+    shown["validation_map"] = [_with_spread(mean, sd) for mean, sd in pairs]
     shown["test_map"] = ["" if pd.isna(value) else f"{value:.3f}" for value in table["test_map"]]
     shown["selected"] = ["*" if chosen else "" for chosen in table["selected"]]
     return shown.fillna("").to_string(index=False)
+
+
+def _with_spread(mean: float, sd: float) -> str:
+    if pd.isna(mean):
+        return ""
+    return f"{mean:.3f}" if pd.isna(sd) else f"{mean:.3f} ± {sd:.3f}"

@@ -1,7 +1,8 @@
 """What a batch is trained on, from three sources, in one sparse form (numpy only).
 
-Each source has `entries(rows) -> Entries` for videos given by their rows in the index, and
-`prior() -> float64 [C]`, the frequency of each class, at which the classifier's bias starts.
+Each source has `entries(rows) -> Entries` for videos given by their rows in the index. Those that
+a fresh model is trained on have `prior() -> float64 [C]` too, the frequency of each class, at which
+the classifier's bias starts.
 """
 
 from typing import NamedTuple
@@ -79,11 +80,6 @@ class Ratings:
         segment = ratings.start_second.astype(np.int64) // segment_frames
         column = columns_of(class_ids, ratings.class_id)
         usable = (column >= 0) & (segment < segment_counts[video])
-        self.classes = len(class_ids)
-        self.rated = np.bincount(column[usable], minlength=self.classes)
-        self.positives = np.bincount(
-            column[usable], ratings.positive[usable], minlength=self.classes
-        )
         found = np.stack([video, segment, column])[:, usable]
         spared = self._spared(index, class_ids, found) if spare_video_labels else found[:, :0]
         value = np.concatenate([ratings.positive[usable], np.zeros(spared.shape[1])])
@@ -118,7 +114,3 @@ class Ratings:
         position, clip = spans(self.indptr, rows)
         arrays = (self.segment, self.column, self.value, self.weight)
         return Entries(clip, *(array[position] for array in arrays))
-
-    def prior(self) -> np.ndarray:
-        """Share of positive ratings by class, 0.5 for a class without any, float64 [C]."""
-        return np.where(self.rated > 0, self.positives / np.maximum(1, self.rated), 0.5)

@@ -9,6 +9,7 @@ import numpy as np
 
 from segment_em.candidates import Bootstrap, Candidate, candidates_of, difference
 from segment_em.ensemble import Ensemble
+from segment_em.errors import InputError
 from segment_em.files import write_json
 from segment_em.provenance import write_how
 
@@ -56,7 +57,8 @@ def weigh(
     """Write members.json: the fine-tuned members with their weights, paths relative to it.
 
     validation_paths: the members' validation.json. earlier_paths: those of earlier iterations'
-    members, of which one stands in for its later self where it is better beyond noise.
+    members, of which one stands in for its later self where it is better beyond noise. Raises
+    InputError where weights by validation are asked for and it does not tell its noise.
     """
     earlier = {path: candidates_of(path, ["finetuned"])[0] for path in map(Path, earlier_paths)}
     members = []
@@ -64,7 +66,13 @@ def weigh(
         selves = [one for other, one in earlier.items() if other.parent.name == path.parent.name]
         members.append(better_self(candidates_of(path, ["finetuned"])[0], selves, bootstrap))
     maps = np.array([member.validation_map for member in members])
-    sds = np.array([member.validation_map_sd for member in members])
+    sds = np.array([member.validation_map_sd for member in members], float)
+    if joining.weights == "validation" and np.isnan(sds).any():
+        raise InputError(
+            "ensemble.weights: validation needs to know how sure validation is, and no two draws "
+            "of its videos have a positive rating: rate more, raise data.validation_fraction or "
+            "evaluation.bootstrap_replicates, or set equal"
+        )
     weights = RULES[joining.weights](maps, sds)
     pairs = tuple(
         (Path(member.weights), float(weight))
