@@ -24,6 +24,7 @@ def config(tmp_path, monkeypatch):
     for name in ("train0.tfrecord", "train1.tfrecord", "rated0.tfrecord", "test0.tfrecord"):
         Path(name).touch()
     Path("test{0}.tfrecord").touch()
+    Path("link.tfrecord").symlink_to("train1.tfrecord")
     Path("classes.csv").write_text("Index\n3\n7\n")
     Path("vocabulary.csv").write_text("Index,Name\n3,Game\n7,Guitar\n")
     Path("few.csv").write_text("Index,Name\n3,Game\n")
@@ -388,6 +389,10 @@ WRONG = {
     "files for training and test": (
         OWN | {"data.test": "t*0.tfrecord"},
         "train0.tfrecord is in data.train too",
+    ),
+    "a file for two splits under two names": (
+        OWN | {"data.test": "link.tfrecord"},
+        "train1.tfrecord is in data.train too",
     ),
     "braces in a name": (
         OWN | {"data.test": ["test{0}.tfrecord"]},
