@@ -110,8 +110,7 @@ def warnings(table: pd.DataFrame, settings: Settings) -> list[str]:
             table,
             (table["ratings"] > 0) & (table["positive_ratings"] == table["ratings"]),
             "no negative rating for fine-tuning has",
-            "their scores will rise in every segment; rate segments without them, or set "
-            "training.finetune.unrated_negatives",
+            "their scores will rise in every segment; rate segments without them",
         ),
         _line(
             table,
