@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jobs import MACHINE
 from measure import ROOT
 
 from segment_em import labels
@@ -138,12 +139,13 @@ def train(member: Path, control: Path, out: Path, label_files: list[Any]) -> dic
     run(
         "maximise",
         maximise["config"] | {"estimation": ESTIMATION, "labels": "hard", "agreement": False},
-        *("--state-minutes", 5, "--index", *index_of(maximise), *label_files, "--out", weights),
+        *(*MACHINE, "--state-minutes", 5),
+        *("--index", *index_of(maximise), *label_files, "--out", weights),
     )
     run(
         "finetune",
         finetune["config"],
-        *("--state-minutes", 5, "--index", *index_of(finetune)),
+        *(*MACHINE, "--state-minutes", 5, "--index", *index_of(finetune)),
         *("--weights", weights, "--out", tuned),
     )
     for part in ("validation", "test"):
@@ -170,7 +172,7 @@ def score(like: Path, scorers: dict[str, Path], out: Path) -> None:
     """Evaluate on the ratings that `like`, an evaluation's JSON, was measured on."""
     named = [word for name, path in scorers.items() for word in ("--scorer", name, path)]
     told = stamp(like)
-    arguments = ["--videos", 64, "--index", *index_of(told), *named]
+    arguments = [*MACHINE, "--videos", 64, "--index", *index_of(told), *named]
     run(
         "evaluate",
         told["config"],

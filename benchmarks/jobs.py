@@ -28,8 +28,9 @@ RECORDS = {
     "segment_frames": SEGMENT_FRAMES,
     "on_damage": "stop",
 }
-BATCH = ["--videos", 32]
-STATE = ["--state-minutes", 5]
+MACHINE = ["--threads", 1, "--workers", 0, "--gpus", 1]  # the CPU, where there is no GPU
+BATCH = [*MACHINE, "--videos", 32]
+STATE = [*MACHINE, "--state-minutes", 5]
 
 
 def commands(folder: Path) -> dict[str, list[Any]]:

@@ -25,8 +25,8 @@ ELSEWHERE = {
     # The Makefile's own targets, which .ci/run calls.
     "pip install -r requirements.lock": ("Makefile", "pip install --quiet --requirement"),
     "python -m pytest": ("Makefile", "$(BIN)/python -m pytest"),
-    "python workflow_scripts/on_processes.py 4 workflow_scripts/maximise.py --gpus 4"
-    " --state-minutes 5 --config …": ("tests/test_processes.py", "on_processes.py"),
+    "python workflow_scripts/on_processes.py 4 workflow_scripts/maximise.py --threads 4 --workers 4"
+    " --gpus 4 --config …": ("tests/test_processes.py", "on_processes.py"),
     "python benchmarks/job_costs.py results/demo results/index results/data": (
         ".ci/run",
         "benchmarks/job_costs.py results/demo results/index results/data",

@@ -131,7 +131,7 @@ def pretraining(index_path, out, gpus, *more, **changes):
     (out.parent / "classes.csv").write_text("Index\n3\n8\n20\n")
     arguments = {
         "--config": json.dumps(settings),
-        "--gpus": gpus,
+        **{"--threads": 1, "--workers": 0, "--gpus": gpus},
         "--state-minutes": 1e-9,
         "--index": index_path,
         "--classes": out.parent / "classes.csv",

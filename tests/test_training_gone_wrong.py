@@ -112,7 +112,7 @@ def train(stage, folder, spoil=lambda frames: None, **changes):
     config, files = STAGES[stage](folder)
     arguments = {
         "--config": json.dumps(SETTINGS | config | changes),
-        "--gpus": "0",
+        **{"--threads": "1", "--workers": "0", "--gpus": "0"},
         "--state-minutes": "1e-9",
         "--index": str(folder / "index.h5"),
         "--out": str(folder / "weights.safetensors"),

@@ -202,6 +202,8 @@ def job(tmp_path, small_index):
     def start(out, threads=1, **changes):
         arguments = {
             "--threads": str(threads),
+            "--workers": "0",
+            "--gpus": "0",
             "--config": json.dumps(SETTINGS | changes),
             "--state-minutes": "1e-9",
             "--index": str(tmp_path / "index.h5"),

@@ -81,7 +81,7 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 def training_parser(description: str) -> argparse.ArgumentParser:
     """The arguments of a job that trains."""
-    arguments = _computing(parser(description))
+    arguments = _computing(parser(description), by_hand=False)
     arguments.add_argument(
         "--state-minutes", type=float, required=True, help="between two states to resume from"
     )
@@ -92,43 +92,39 @@ def training_parser(description: str) -> argparse.ArgumentParser:
 
 def scoring_parser(description: str) -> argparse.ArgumentParser:
     """The arguments of a job that scores videos."""
-    arguments = _computing(parser(description))
-    arguments.add_argument(
-        "--videos", type=at_least(1), required=True, help="videos a batch, speed only"
-    )
-    _noting_weights(arguments)
+    arguments = _scoring(parser(description), by_hand=False)
     arguments.add_argument("--out", required=True, help="the result")
     return arguments
 
 
-def _noting_weights(arguments: argparse.ArgumentParser) -> None:
+def applying_parser(description: str) -> argparse.ArgumentParser:
+    """The arguments of a script that takes its settings from the artefacts of a run."""
+    return _scoring(argparse.ArgumentParser(description=description), by_hand=True)
+
+
+def _scoring(arguments: argparse.ArgumentParser, by_hand: bool) -> argparse.ArgumentParser:
+    _number(arguments, "--videos", 1, 64 if by_hand else None, "a batch, speed only")
     arguments.add_argument(
         "--weights", nargs="*", default=[], help="all that an ensemble may name: recorded as inputs"
     )
+    return _computing(arguments, by_hand)
 
 
-def applying_parser(description: str) -> argparse.ArgumentParser:
-    """The arguments of a job that takes its settings from the artefacts of a run."""
-    arguments = _computing(argparse.ArgumentParser(description=description))
-    arguments.add_argument(
-        "--videos", type=at_least(1), default=64, help="videos a batch, speed only"
-    )
-    _noting_weights(arguments)
+def _computing(arguments: argparse.ArgumentParser, by_hand: bool) -> argparse.ArgumentParser:
+    """by_hand: may be run without the workflow, which takes these from the configuration."""
+    threads, workers, gpus = (1, 0, 1) if by_hand else (None, None, None)
+    _number(arguments, "--threads", 1, threads, "CPU threads")
+    _number(arguments, "--workers", 0, workers, "threads that read ahead, speed only")
+    _number(arguments, "--gpus", 0, gpus, "promised; where there is none, the CPU computes")
     return arguments
 
 
-def _computing(arguments: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    arguments.add_argument("--threads", type=at_least(1), default=1, help="CPU threads")
+def _number(
+    arguments: argparse.ArgumentParser, name: str, least: int, default: int | None, meaning: str
+) -> None:
     arguments.add_argument(
-        "--workers", type=at_least(0), default=0, help="threads that read ahead, speed only"
+        name, type=at_least(least), default=default, required=default is None, help=meaning
     )
-    arguments.add_argument(
-        "--gpus",
-        type=at_least(0),
-        default=1,
-        help="GPUs promised; where there is none, the CPU computes",
-    )
-    return arguments
 
 
 def job(args: argparse.Namespace, inputs: Sequence[str]) -> Job:
