@@ -81,13 +81,13 @@ def _own_csr(
     arrays = []
     for name, kind in kinds.items():
         array = hdf5.array(path, file, f"{group}/{name}", kind, total, SEE_FORMAT)
-        for wrong, problem in ((array < 0, "below 0"), (array > LARGEST_ID, "above 2^63 - 1")):
-            if wrong.any():
-                entry = int(wrong.argmax())
-                raise InputError(
-                    f"{path}: {group}/{name}: entry {entry}, {array[entry]}, is {problem}: "
-                    f"{SEE_FORMAT}"
-                )
+        unsigned = array.dtype.kind == "u"
+        wrong = array > LARGEST_ID if unsigned else array < 0
+        if wrong.any():
+            entry, problem = int(wrong.argmax()), "above 2^63 - 1" if unsigned else "below 0"
+            raise InputError(
+                f"{path}: {group}/{name}: entry {entry}, {array[entry]}, is {problem}: {SEE_FORMAT}"
+            )
         arrays.append(array.astype(np.float32 if name == "score" else np.int64))
     return indptr, *arrays
 
