@@ -3,7 +3,8 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-min_version("9.27")  # whose inner methods rules/ wraps (recall.py, rescheduling.py and two more)
+# Whose inner methods ancient_inputs.py, recall.py, rescheduling.py and run_lines.py in rules/ wrap.
+min_version("9.27")
 
 
 configfile: str(Path(workflow.basedir) / "config.yaml")

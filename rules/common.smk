@@ -56,7 +56,7 @@ wildcard_constraints:
     chunk=r"\d+",
     i=r"\d+",
     model=r"[^/@]+",
-    estimation=r"\w+",
+    estimation=r"[^/@]+",
     stage="pretrained|finetuned",
     # A model's own folder, and the folder of a mean of models.
     run=r"em/iteration-\d+/(?!ensemble/)[^/]+|controls/(?!ensemble/)[^/]+",
@@ -102,12 +102,16 @@ def code(script, *plugins):
 
 
 def memory(kind):
-    """MB of memory: as configured, twice that each try, and room for the inputs, which jobs map."""
+    """MB of memory: as configured, twice that each try, and room for the inputs.
+
+    Records need none: they are mapped, and the kernel takes their pages back as it likes.
+    """
     processes = PROCESSES if kind == "train" else 1
 
     def megabytes(wildcards, input, attempt):
+        loaded = {*input} - {*input.get("records", [])}
         # An input that is not there yet makes Snakemake ask again when it is.
-        inputs = sum(os.path.getsize(file) for file in input) / 1e6
+        inputs = sum(os.path.getsize(file) for file in loaded) / 1e6
         return int(COMPUTE["memory_mb"][kind] * processes * 2 ** (attempt - 1) + inputs)
 
     return megabytes
@@ -153,7 +157,7 @@ def warn_of_versions():
         logger.warning(
             f"{len(files)} results were made with other versions of their packages:\n{shown}\n"
             "They stand. To repeat them, add to the command line: --forcerun"
-            f" $(python {SCRIPTS}/other_versions.py {' '.join(folders)})"
+            f" $(python {shlex.join([str(SCRIPTS / 'other_versions.py'), *folders])})"
         )
 
 

@@ -60,7 +60,7 @@ for data, split in simulated_splits():
 
 rule index:  # what is in the records of one chunk and where; the frames stay in the records
     input:
-        lambda wildcards: dataset(wildcards).chunks[wildcards.split][wildcards.chunk],
+        records=lambda wildcards: dataset(wildcards).chunks[wildcards.split][wildcards.chunk],
     output:
         index="results/index/{name}/{split}/{chunk}.h5",
         how="results/index/{name}/{split}/{chunk}.json",
@@ -81,7 +81,7 @@ rule index:  # what is in the records of one chunk and where; the frames stay in
         "Index {wildcards.split} records, chunk {wildcards.chunk}"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
-        " --records {input:q} --out {output.index:q} 2>&1 | tee -i {log:q}"
+        " --records {input.records:q} --out {output.index:q} 2>&1 | tee -i {log:q}"
 
 
 rule preflight:  # what will starve or is left out, before anything is trained

@@ -141,6 +141,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
 rule validate:  # line 10: both stages of a model on the ratings held out
     input:
         index=lambda wildcards: of(wildcards).data.index("segments"),
+        splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         pretrained=lambda wildcards: of(wildcards).weights(wildcards.run, "pretrained"),
         finetuned=lambda wildcards: of(wildcards).weights(wildcards.run, "finetuned"),
     output:

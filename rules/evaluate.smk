@@ -4,6 +4,7 @@
 rule test:  # both stages of a model on the test set, where it carries ratings
     input:
         index=lambda wildcards: of(wildcards).data.index("test"),
+        splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         pretrained=lambda wildcards: of(wildcards).weights(wildcards.run, "pretrained"),
         finetuned=lambda wildcards: of(wildcards).weights(wildcards.run, "finetuned"),
     output:
@@ -85,6 +86,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         index=lambda wildcards: of(wildcards).data.index(
             "segments" if wildcards.part == "validation" else "test"
         ),
+        splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         members=lambda wildcards: of(wildcards).ensemble(wildcards.group),
         weights=lambda wildcards: [
             of(wildcards).weights(run, "finetuned")

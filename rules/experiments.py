@@ -246,8 +246,8 @@ class Experiment:
         return list(dict.fromkeys(self.label_set(i, split_member(m)[1]) for i, m in members))
 
     def kept(self) -> list[str]:
-        """Weights, pseudo-labels, ensemble: asked for, so that what is deleted is made again."""
-        files = [f"{self.folder}/ensemble.json"]
+        """Weights, pseudo-labels, predictions: asked for, so that what is deleted is made again."""
+        files = [f"{self.folder}/ensemble.json", *self.predictions()]
         files += [self.weights(run, stage) for run in self.all_runs() for stage in STAGES]
         for i in range(self.last + 1):
             files += [self.selected(i, "safetensors"), *(self.pseudo_labels(i) if i else [])]

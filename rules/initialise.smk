@@ -6,7 +6,7 @@ rule pretrain:  # line 2, eqs. 15 and 16
     input:
         index=lambda wildcards: of(wildcards).data.index("train"),
         classes=lambda wildcards: of(wildcards).data.class_list,
-        # What stops before a GPU hour is spent: training waits for it and does not depend on it.
+        # What stops before a GPU hour is spent: it is waited for, and nothing is made again by it.
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         preflight=ancient("results/{experiment}/preflight.csv"),
     output:
@@ -42,6 +42,7 @@ rule pretrain:  # line 2, eqs. 15 and 16
 rule finetune:  # lines 3 and 9, eq. 17
     input:
         index=lambda wildcards: of(wildcards).data.index("segments"),
+        splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         weights=lambda wildcards: of(wildcards).weights(wildcards.run, "pretrained"),
     output:
         weights="results/{experiment}/{run}/finetuned.safetensors",

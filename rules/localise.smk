@@ -8,6 +8,7 @@ rule predict:  # line 12, one job a chunk
             of(wildcards).weights(run, "finetuned") for run in of(wildcards).may_join("ensemble")
         ],
         index=lambda wildcards: of(wildcards).data.index_chunk("test", wildcards.chunk),
+        splits=ancient(lambda wildcards: of(wildcards).data.split_check),
     output:
         predictions="results/{experiment}/predictions/{chunk}.h5",
         how="results/{experiment}/predictions/{chunk}.json",

@@ -189,10 +189,9 @@ def _file_mistakes(data: Mapping[str, Any], files: Mapping[str, list[str]]) -> I
             yield f"data.{key}: no file matches {data[key]!r}"
     for key, named in {**files, **{k: [data[k]] for k in CLASS_LISTS if k in data}}.items():
         yield from _braces(f"data.{key}", named)
+    real = {split: {*map(os.path.realpath, found)} for split, found in files.items()}
     for one, other in combinations(files, 2):
-        shared = sorted(
-            {*map(os.path.realpath, files[one])} & {*map(os.path.realpath, files[other])}
-        )
+        shared = sorted(real[one] & real[other])
         if shared:
             yield (
                 f"data.{other}: {shared[0]} is in data.{one} too ({len(shared)} such files); a "

@@ -6,6 +6,7 @@ An ablation of 1,400 jobs spent a quarter of a core on that after 200 of them.
 """
 
 import threading
+from functools import wraps
 
 from snakemake.scheduling.job_scheduler import JobScheduler
 
@@ -17,6 +18,7 @@ def look_again_once() -> None:
     """
     ahead: set[tuple[int, float]] = set()
 
+    @wraps(JobScheduler._schedule_reevalutation)  # an error where Snakemake has it no more
     def schedule(self: JobScheduler, delay: float) -> None:
         which = id(self), delay
 

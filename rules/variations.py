@@ -16,6 +16,7 @@ from experiments import Experiment
 from snakemake.utils import update_config
 
 ABLATION = "ablation"
+ROOT = Path(__file__).parents[1]
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, Experiment]:
@@ -82,10 +83,12 @@ def _overlay(given: str | Mapping[str, Any] | None, key: str) -> dict[str, Any]:
     """The settings that are laid over the others: written out, or those of a file."""
     if not isinstance(given, str):
         return deepcopy(dict(given or {}))
-    if not Path(given).is_file():
-        raise ConfigError(f"config: {key}: no file {given!r}")
+    # As the configs of this repository name each other, wherever it is run from.
+    path = next((p for p in (Path(given), ROOT / given) if p.is_file()), None)
+    if path is None:
+        raise ConfigError(f"config: {key}: no file {given!r}, here or in {ROOT}")
     try:
-        settings = yaml.safe_load(Path(given).read_text(encoding="utf-8")) or {}
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())
         raise ConfigError(f"config: {key}: {given} is not YAML: {said}") from None

@@ -63,6 +63,12 @@ def test_an_overlay_is_a_file_or_written_out_or_nothing_on_what_is_configured(co
     assert settings["x.demo.file.0"]["em"]["threshold"]["rule"] == "fixed"
 
 
+def test_an_overlay_of_this_repository_is_found_from_anywhere(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = experiments_of(ablation(config, file="configs/demo-faithful.yaml"))
+    assert found["x.demo.file.0"].config["em"]["threshold"]["rule"] == "fixed"
+
+
 def test_each_variation_data_set_and_seed_is_an_experiment(config):
     data = {"demo": "config.yaml", "rare": "configs/presets/rare-classes.yaml"}
     experiments = experiments_of(ablation(config, (3, 4), data, equal={}))

@@ -451,6 +451,19 @@ def test_a_setting_that_changes_along_with_a_record_file_is_seen(project):
     assert project.wanted() == index("test", chunk) | PREFLIGHT | EVERYTHING_TRAINED
 
 
+def test_a_video_in_two_splits_stops_all_scoring(project):
+    def written():
+        files = [*project.results.glob("**/test.json"), project.results / "table.csv"]
+        return {path: path.stat().st_mtime_ns for path in files}
+
+    before = written()
+    records = project.folder / "records"
+    shutil.copy(records / "segments-000.tfrecord", records / "test-000.tfrecord")
+    with pytest.raises(AssertionError, match="is in data"):
+        project.run("--keep-going")
+    assert written() == before
+
+
 @pytest.mark.reruns
 def test_an_added_record_file_repeats_its_chunk_and_what_follows(project):
     # Chunk 000 by the hash of its name.
@@ -480,6 +493,11 @@ def test_a_deleted_chunk_of_pseudo_labels_is_made_again_with_what_follows(projec
     (project.results / "em/iteration-2/pseudo_labels/000.h5").unlink()
     again = {"em/iteration-2/pseudo_labels/000.h5"}
     assert project.wanted() == again | label_sets(2) | ITERATION_2 | ENSEMBLE | TABLE
+
+
+def test_deleted_predictions_are_made_again_with_what_follows(project):
+    (project.results / "predictions/000.h5").unlink()
+    assert project.wanted() == {"predictions/000.h5"} | CSV | SHOWN | FIGURES | PAGE
 
 
 def test_a_deleted_checkpoint_is_made_again_with_what_follows(project):
