@@ -42,8 +42,6 @@ except ConfigError as error:
 MAIN = next(iter(EXPERIMENTS.values()))  # what is made unless another target is asked for
 VARIATIONS = [experiment for experiment in EXPERIMENTS.values() if experiment.variation]
 RESULTS = MAIN.folder
-COMPUTE = MAIN.config["compute"]
-PROCESSES = max(1, COMPUTE["gpu"])  # of a job that trains
 DATASETS = {experiment.data.name: experiment.data for experiment in EXPERIMENTS.values()}
 # A Path, since Snakemake leaves it out when it compares params: the folders may move.
 SCRIPTS = Path(os.path.relpath(f"{workflow.basedir}/workflow_scripts"))
@@ -101,25 +99,52 @@ def code(script, *plugins):
 # How a job computes: nothing here decides a result, so nothing repeats a job -----------------------
 
 
+def compute(wildcards):
+    """What the job's experiment says of the machine; where it makes data for several, the main one."""
+    return (of(wildcards) if "experiment" in wildcards.keys() else MAIN).config["compute"]
+
+
+def training_gpus(wildcards):
+    return compute(wildcards)["gpu"]
+
+
+def scoring_gpus(wildcards):
+    return min(1, compute(wildcards)["gpu"])
+
+
+def processes(wildcards):
+    """How many a job that trains has: one for each GPU."""
+    return max(1, training_gpus(wildcards))
+
+
+def training_threads(wildcards):
+    return compute(wildcards)["threads"] * processes(wildcards)
+
+
+def scoring_threads(wildcards):
+    return compute(wildcards)["threads"]
+
+
 def memory(kind):
     """MB of memory: as configured, twice that each try, and room for the inputs.
 
     Records need none: they are mapped, and the kernel takes their pages back as it likes.
     """
-    processes = PROCESSES if kind == "train" else 1
 
     def megabytes(wildcards, input, attempt):
         loaded = {*input} - {*input.get("records", [])}
         # An input that is not there yet makes Snakemake ask again when it is.
         inputs = sum(os.path.getsize(file) for file in loaded) / 1e6
-        return int(COMPUTE["memory_mb"][kind] * processes * 2 ** (attempt - 1) + inputs)
+        own = compute(wildcards)["memory_mb"][kind]
+        own *= processes(wildcards) if kind == "train" else 1
+        return int(own * 2 ** (attempt - 1) + inputs)
 
     return megabytes
 
 
 def minutes(kind):
     """Minutes that a job may take, twice as many at each further try."""
-    return lambda wildcards, attempt: COMPUTE["minutes"][kind] * 2 ** (attempt - 1)
+    return lambda wildcards, attempt: compute(wildcards)["minutes"][kind] * 2 ** (attempt - 1)
 
 
 def launcher(wildcards, resources):
@@ -134,10 +159,21 @@ def launcher(wildcards, resources):
 
 def training_speed(wildcards, threads, resources):
     """The arguments of a training job that change its speed alone."""
-    flags = " --compile" if COMPUTE["compile"] else ""
+    machine = compute(wildcards)
+    workers = machine["loader_workers"] * processes(wildcards)
+    flags = " --compile" if machine["compile"] else ""
     return (
-        f"--threads {threads} --workers {COMPUTE['loader_workers'] * PROCESSES} --gpus {resources.gpu}"
-        f" --state-minutes {COMPUTE['state_minutes']}{flags}"
+        f"--threads {threads} --workers {workers} --gpus {resources.gpu}"
+        f" --state-minutes {machine['state_minutes']}{flags}"
+    )
+
+
+def scoring_speed(wildcards, threads, resources):
+    """The same of a job that scores."""
+    machine = compute(wildcards)
+    return (
+        f"--threads {threads} --workers {machine['loader_workers']} --gpus {resources.gpu}"
+        f" --videos {machine['inference_videos']}"
     )
 
 

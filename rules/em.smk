@@ -15,24 +15,22 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         "results/{experiment}/em/iteration-{i}/pseudo_labels/{chunk}.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"]
+    threads: scoring_threads
     resources:
-        gpu=min(1, COMPUTE["gpu"]),
+        gpu=scoring_gpus,
         mem_mb=memory("score"),
         runtime=minutes("score"),
-        workers=COMPUTE["loader_workers"],
-        videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "estimate.py",
         cfg=lambda wildcards: of(wildcards).settings.estimation(),
         code=lambda wildcards: code("estimate.py", *of(wildcards).teacher_files(wildcards.i)),
         launcher=launcher,
+        speed=scoring_speed,
     message:
         "E-step {wildcards.i}: F predicts segment labels of chunk {wildcards.chunk} (lines 5-6)"
     shell:
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
-        " --videos {resources.videos}"
+        " {params.speed}"
         " --teacher {input.teacher:q} --weights {input.weights:q} --index {input.index:q} --out {output.labels:q}"
         " 2>&1 | tee -i {log:q}"
 
@@ -110,9 +108,9 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         "results/{experiment}/em/iteration-{i}/{model}@{estimation}/maximise.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"] * PROCESSES
+    threads: training_threads
     resources:
-        gpu=COMPUTE["gpu"],
+        gpu=training_gpus,
         nodes=1,  # torchrun's processes share one
         mem_mb=memory("train"),
         runtime=minutes("train"),
@@ -157,24 +155,22 @@ rule validate:  # line 10: both stages of a model on the ratings held out
         "results/{experiment}/{run}/validation.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"]
+    threads: scoring_threads
     resources:
-        gpu=min(1, COMPUTE["gpu"]),
+        gpu=scoring_gpus,
         mem_mb=memory("score"),
         runtime=minutes("score"),
-        workers=COMPUTE["loader_workers"],
-        videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "evaluate.py",
         cfg=lambda wildcards: of(wildcards).settings.evaluation("validation"),
         code=lambda wildcards: code("evaluate.py", *of(wildcards).model_files(wildcards.run)),
         launcher=launcher,
+        speed=scoring_speed,
     message:
         "Validate {wildcards.run} (Algorithm 1, line 10)"
     shell:
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
-        " --videos {resources.videos}"
+        " {params.speed}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
         " --scorer finetuned {input.finetuned:q} --out {output.scores:q}"
         " --ratings {output.ratings:q} 2>&1 | tee -i {log:q}"

@@ -20,24 +20,22 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         "results/{experiment}/{run}/test.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"]
+    threads: scoring_threads
     resources:
-        gpu=min(1, COMPUTE["gpu"]),
+        gpu=scoring_gpus,
         mem_mb=memory("score"),
         runtime=minutes("score"),
-        workers=COMPUTE["loader_workers"],
-        videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "evaluate.py",
         cfg=lambda wildcards: of(wildcards).settings.evaluation("test"),
         code=lambda wildcards: code("evaluate.py", *of(wildcards).model_files(wildcards.run)),
         launcher=launcher,
+        speed=scoring_speed,
     message:
         "Test {wildcards.run}"
     shell:
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
-        " --videos {resources.videos}"
+        " {params.speed}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
         " --scorer finetuned {input.finetuned:q} --out {output.scores:q}"
         " --ratings {output.ratings:q} 2>&1 | tee -i {log:q}"
@@ -107,13 +105,11 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         part="validation|test",
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"]
+    threads: scoring_threads
     resources:
-        gpu=min(1, COMPUTE["gpu"]),
+        gpu=scoring_gpus,
         mem_mb=memory("score"),
         runtime=minutes("score"),
-        workers=COMPUTE["loader_workers"],
-        videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "evaluate.py",
         cfg=lambda wildcards: of(wildcards).settings.evaluation(wildcards.part),
@@ -122,12 +118,12 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
             *of(wildcards).model_files(*of(wildcards).may_join(wildcards.group)),
         ),
         launcher=launcher,
+        speed=scoring_speed,
     message:
         "Evaluate the {wildcards.group} on the {wildcards.part} set"
     shell:
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
-        " --videos {resources.videos}"
+        " {params.speed}"
         " --index {input.index:q} --scorer ensemble {input.members:q}"
         " --weights {input.weights:q} --out {output.scores:q}"
         " --ratings {output.ratings:q} 2>&1 | tee -i {log:q}"

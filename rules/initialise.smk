@@ -18,9 +18,9 @@ rule pretrain:  # line 2, eqs. 15 and 16
         "results/{experiment}/{untaught}/pretrain.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"] * PROCESSES
+    threads: training_threads
     resources:
-        gpu=COMPUTE["gpu"],
+        gpu=training_gpus,
         nodes=1,  # torchrun's processes share one
         mem_mb=memory("train"),
         runtime=minutes("train"),
@@ -53,9 +53,9 @@ rule finetune:  # lines 3 and 9, eq. 17
         "results/{experiment}/{run}/finetune.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"] * PROCESSES
+    threads: training_threads
     resources:
-        gpu=COMPUTE["gpu"],
+        gpu=training_gpus,
         nodes=1,  # torchrun's processes share one
         mem_mb=memory("train"),
         runtime=minutes("train"),

@@ -18,13 +18,11 @@ rule predict:  # line 12, one job a chunk
         "results/{experiment}/predictions/{chunk}.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"]
+    threads: scoring_threads
     resources:
-        gpu=min(1, COMPUTE["gpu"]),
+        gpu=scoring_gpus,
         mem_mb=memory("score"),
         runtime=minutes("score"),
-        workers=COMPUTE["loader_workers"],
-        videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "predict.py",
         cfg=lambda wildcards: of(wildcards).settings.scoring(),
@@ -32,12 +30,12 @@ rule predict:  # line 12, one job a chunk
             "predict.py", *of(wildcards).model_files(*of(wildcards).may_join("ensemble"))
         ),
         launcher=launcher,
+        speed=scoring_speed,
     message:
         "Predict segments of test chunk {wildcards.chunk} with the ensemble (line 12)"
     shell:
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
-        " --videos {resources.videos}"
+        " {params.speed}"
         " --ensemble {input.members:q} --weights {input.weights:q}"
         " --index {input.index:q} --out {output.predictions:q}"
         " 2>&1 | tee -i {log:q}"
@@ -150,13 +148,11 @@ rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfr
         "results/{experiment}/found.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"]
+    threads: scoring_threads
     resources:
-        gpu=min(1, COMPUTE["gpu"]),
+        gpu=scoring_gpus,
         mem_mb=memory("score"),
         runtime=minutes("score"),
-        workers=COMPUTE["loader_workers"],
-        videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "localise.py",
         cfg=canonical({}),  # ensemble.json has all settings
@@ -164,13 +160,13 @@ rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfr
             "localise.py", *of(wildcards).model_files(*of(wildcards).may_join("ensemble"))
         ),
         launcher=launcher,
+        speed=scoring_speed,
         records=lambda wildcards: of(wildcards).new_record_patterns(),
     message:
         "Localise in new videos (line 13)"
     shell:
         "{params.launcher} {params.script:q}"
-        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
-        " --videos {resources.videos}"
+        " {params.speed}"
         " --ensemble {input.ensemble:q} --weights {input.weights:q}"
         " --records {params.records:q}"
         " --out {output.found:q} --how {output.how:q}"

@@ -124,13 +124,11 @@ rule replay:  # their scores by F of each iteration and by the ensemble
         scorer=r"F\d+|ensemble",
     conda:
         "../envs/torch.yaml"
-    threads: COMPUTE["threads"]
+    threads: scoring_threads
     resources:
-        gpu=min(1, COMPUTE["gpu"]),
+        gpu=scoring_gpus,
         mem_mb=memory("score"),
         runtime=minutes("score"),
-        workers=COMPUTE["loader_workers"],
-        videos=COMPUTE["inference_videos"],
     params:
         script=SCRIPTS / "replay.py",
         cfg=lambda wildcards: of(wildcards).settings.scoring(),
@@ -138,12 +136,12 @@ rule replay:  # their scores by F of each iteration and by the ensemble
             "replay.py", *reporting.scorer_models(of(wildcards), wildcards.scorer)
         ),
         launcher=launcher,
+        speed=scoring_speed,
     message:
         "Score the report's videos: {wildcards.scorer}"
     shell:
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
-        " --threads {threads} --workers {resources.workers} --gpus {resources.gpu}"
-        " --videos {resources.videos}"
+        " {params.speed}"
         " --scorer {input.scorer:q} --weights {input.weights:q} --shown {input.shown:q}"
         " --test {input.test:q} --segments {input.segments:q}"
         " --out {output.test:q} --validation-out {output.validation:q} 2>&1 | tee -i {log:q}"

@@ -100,13 +100,8 @@ def test_what_runs_nothing_is_not_found(source):
 
 # Numbers, and what is quoted in Python already (rules/common.smk).
 UNQUOTED = {
-    "threads",
-    "resources.workers",
-    "resources.gpu",
-    "resources.videos",
     "params.launcher",
     "params.speed",
-    "params.calibration",
 }
 
 

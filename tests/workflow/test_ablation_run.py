@@ -50,6 +50,18 @@ def test_every_experiment_has_its_row_and_each_variation_its_difference(finished
     assert same.loc["same", ["mean", "se"]].abs().max(axis=None) == 0
 
 
+def test_a_variation_may_compute_otherwise(tmp_path):
+    variations = {"default": None, "big": VARIED | {"compute": {"threads": 2}}}
+    ablation = {"data": {"tiny": None}, "variations": variations, "seeds": [1]}
+    done = snakemake(
+        *(tmp_path, "--dry-run", "--printshellcmds", "--", "ablation"),
+        configs=[written(tmp_path, "x", ablation=ablation)],
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    threads = re.findall(r"maximise\.py .* --threads (\d)", done.stdout)
+    assert sorted(threads) == ["1", "2"]
+
+
 def test_a_variation_adds_its_own_jobs_alone(finished):
     folder, log = finished
     counts = dict(re.findall(r"^(\w+) +(\d+)$", log, re.M))
