@@ -1,7 +1,7 @@
 # What the models are worth: the test set, ensembles, and the table of them all.
 
 
-rule test:  # both stages of a model on the test set, where it carries ratings
+use rule validate as test with:  # both stages of a model on the test set, where it carries ratings
     input:
         index=lambda wildcards: of(wildcards).data.index("test"),
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
@@ -18,27 +18,10 @@ rule test:  # both stages of a model on the test set, where it carries ratings
         "results/{experiment}/{run}/test.log",
     benchmark:
         "results/{experiment}/{run}/test.benchmark.tsv"
-    conda:
-        "../envs/torch.yaml"
-    threads: scoring_threads
-    resources:
-        gpu=scoring_gpus,
-        mem_mb=memory("score"),
-        runtime=minutes("score"),
     params:
-        script=SCRIPTS / "evaluate.py",
         cfg=lambda wildcards: of(wildcards).settings.evaluation("test"),
-        code=lambda wildcards: code("evaluate.py", *of(wildcards).model_files(wildcards.run)),
-        launcher=launcher,
-        speed=scoring_speed,
     message:
         "Test {wildcards.run}"
-    shell:
-        "{params.launcher} {params.script:q} --config {params.cfg:q}"
-        " {params.speed}"
-        " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
-        " --scorer finetuned {input.finetuned:q} --out {output.scores:q}"
-        " --ratings {output.ratings:q} 2>&1 | tee -i {log:q}"
 
 
 rule weigh:  # the members of the last iteration, or the controls, and how much each counts
