@@ -58,7 +58,7 @@ wildcard_constraints:
     stage="pretrained|finetuned",
     # A model's own folder, and the folder of a mean of models.
     run=r"em/iteration-\d+/(?!ensemble/)[^/]+|controls/(?!ensemble/)[^/]+",
-    untaught=r"em/iteration-0/[^/@]+|controls/(?!ensemble/)[^/@]+",
+    without_em=r"em/iteration-0/[^/@]+|controls/(?!ensemble/)[^/@]+",
     group=r"ensemble|controls/ensemble|em/iteration-\d+/ensemble",
 
 
@@ -253,9 +253,9 @@ SHOWN = {
 
 def closing_words():
     """The table and where the rest lies, if this run made any of these; else nothing."""
-    told = Path(RESULTS) / "table.log"
+    table_log = Path(RESULTS) / "table.log"
     there = {what: path for name, what in SHOWN.items() if (path := Path(RESULTS) / name).is_file()}
-    if not told.is_file() or all(path.stat().st_mtime < STARTED for path in there.values()):
+    if not table_log.is_file() or all(path.stat().st_mtime < STARTED for path in there.values()):
         return ""
     lines = [f"{what + ':':18}{path}\n" for what, path in there.items()]
-    return "".join([told.read_text(), "\n", *lines])
+    return "".join([table_log.read_text(), "\n", *lines])

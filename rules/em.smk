@@ -187,7 +187,7 @@ rule select:  # line 10: F <- the best on the validation ratings
             for run in of(wildcards).runs(int(wildcards.i))
         ],
         mean_teacher=lambda wildcards: of(wildcards).mean_teacher(wildcards.i),
-        still_running=lambda wildcards: of(wildcards).still_running(wildcards.i),
+        f_of_before=lambda wildcards: of(wildcards).f_of_before(wildcards.i),
     output:
         report="results/{experiment}/em/iteration-{i}/selected.json",
         weights="results/{experiment}/em/iteration-{i}/selected.safetensors",
@@ -214,5 +214,5 @@ rule select:  # line 10: F <- the best on the validation ratings
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --validation {input.validation:q} --weights {input.weights:q}"
-        " --ensemble {input.mean_teacher:q} --previous {input.still_running:q}"
+        " --ensemble {input.mean_teacher:q} --previous {input.f_of_before:q}"
         " --out {output.report:q} 2>&1 | tee -i {log:q}"

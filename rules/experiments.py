@@ -137,7 +137,7 @@ class Experiment:
             runs = self.runs(int(i))
             inputs = [self.scores(run, "validation") for run in runs]
             inputs += self.candidates(i)
-            return self.settings.selection(i), inputs + self.mean_teacher(i) + self.still_running(i)
+            return self.settings.selection(i), inputs + self.mean_teacher(i) + self.f_of_before(i)
 
         return self._file(f"em/iteration-{i}/selected.{ending}", decides)
 
@@ -157,7 +157,7 @@ class Experiment:
             self.ratings(group, "validation"),
         ]
 
-    def still_running(self, i: int | str) -> list[str]:
+    def f_of_before(self, i: int | str) -> list[str]:
         """What was selected in the iteration before, where that stays a candidate."""
         if self.em["select"] != "so_far" or not int(i):
             return []

@@ -10,12 +10,12 @@ rule pretrain:  # line 2, eqs. 15 and 16
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         preflight=ancient("results/{experiment}/preflight.csv"),
     output:
-        weights="results/{experiment}/{untaught}/pretrained.safetensors",
-        how="results/{experiment}/{untaught}/pretrained.json",
+        weights="results/{experiment}/{without_em}/pretrained.safetensors",
+        how="results/{experiment}/{without_em}/pretrained.json",
     log:
-        "results/{experiment}/{untaught}/pretrain.log",
+        "results/{experiment}/{without_em}/pretrain.log",
     benchmark:
-        "results/{experiment}/{untaught}/pretrain.benchmark.tsv"
+        "results/{experiment}/{without_em}/pretrain.benchmark.tsv"
     conda:
         "../envs/torch.yaml"
     threads: training_threads
@@ -26,12 +26,12 @@ rule pretrain:  # line 2, eqs. 15 and 16
         runtime=minutes("train"),
     params:
         script=SCRIPTS / "pretrain.py",
-        cfg=lambda wildcards: of(wildcards).settings.pretrain(wildcards.untaught),
-        code=lambda wildcards: code("pretrain.py", *of(wildcards).model_files(wildcards.untaught)),
+        cfg=lambda wildcards: of(wildcards).settings.pretrain(wildcards.without_em),
+        code=lambda wildcards: code("pretrain.py", *of(wildcards).model_files(wildcards.without_em)),
         launcher=launcher,
         speed=training_speed,
     message:
-        "Pretrain {wildcards.untaught} on video labels (Algorithm 1, line 2)"
+        "Pretrain {wildcards.without_em} on video labels (Algorithm 1, line 2)"
     shell:
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " {params.speed}"

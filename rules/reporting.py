@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from entries import split_member
-from experiments import Experiment
+from entries import SPLITS, split_member
+from experiments import STAGES, Experiment
 
 from segment_em.provenance import beside, canonical
 
@@ -112,12 +112,11 @@ def localisation_quality(e: Experiment) -> list[str]:
 
 def told(e: Experiment) -> list[str]:
     """The .json that tells how a result came to be, of every result before the report."""
-    splits = ("train", "segments", "test")
     made = [e.data.split_check]
-    made += [file for split in splits for file in e.data.index(split)]
+    made += [file for split in SPLITS for file in e.data.index(split)]
     if e.data.simulated:
-        made += [e.data.class_list, *(f for split in splits for f in e.data.record_files(split))]
-    made += [e.weights(run, stage) for run in e.all_runs() for stage in ("pretrained", "finetuned")]
+        made += [e.data.class_list, *(f for split in SPLITS for f in e.data.record_files(split))]
+    made += [e.weights(run, stage) for run in e.all_runs() for stage in STAGES]
     for i in range(1, e.last + 1):
         made += [*e.pseudo_labels(i), *e.calibration(i), *e.mean_teacher(i)]
     made += [*e.table_inputs(), *(e.ensemble(group) for group in e.groups()), *estimated(e)]

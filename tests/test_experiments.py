@@ -268,8 +268,8 @@ def varied(config, **changes):
 def test_f_of_before_stays_in_the_running_only_where_it_is_so_configured(config):
     so_far, last = varied(config, em={"select": "iteration"})
     f_of_1 = [so_far.selected(1, ending) for ending in ("json", "safetensors", "ratings.csv")]
-    assert so_far.still_running(2) == f_of_1
-    assert last.still_running(2) == so_far.still_running(0) == []
+    assert so_far.f_of_before(2) == f_of_1
+    assert last.f_of_before(2) == so_far.f_of_before(0) == []
     assert last.selected(0, "json") == so_far.selected(0, "json")
     assert last.selected(1, "json") != so_far.selected(1, "json")
 
