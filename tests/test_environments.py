@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.settings.enums import RerunTrigger
 
 from segment_em.code_digest import code_digests
 
@@ -66,3 +67,11 @@ def test_a_jobs_environment_has_every_package_that_its_code_imports(script, envi
     for module in code_digests(SCRIPTS / script, plugins):
         # conda-forge names packages in lower case, whatever is imported.
         assert {name.lower() for name in imported(SCRIPTS / module)} <= names, module
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm"])
+def test_another_version_of_a_package_is_no_reason_to_repeat_a_job(profile):
+    """Of Snakemake's triggers all but that of the environments: a hash of their files."""
+    asked = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
+    assert {*asked["rerun-triggers"], "software-env"} == {*RerunTrigger.choices()}
+    assert "software-env" not in asked["rerun-triggers"]

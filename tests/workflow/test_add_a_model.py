@@ -60,3 +60,14 @@ def test_they_train_from_their_config_entries_alone(project, tmp_path):
     mine = table[table["model"] == "mine"]
     assert mine["estimation"].tolist() == ["careful", "careful"]
     assert mine["validation_map"].notna().all()
+
+
+def test_the_name_of_an_estimator_may_have_a_hyphen(project, tmp_path):
+    estimators = project / LIBRARY / "estimators"
+    (estimators / "careful.py").rename(estimators / "very-careful.py")
+    done = snakemake(
+        *(tmp_path, "--dry-run", "--config", "em={iterations: [[logistic@very-careful]]}"),
+        snakefile=project / "Snakefile",
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "M-step 1: train logistic on very-careful" in done.stdout
