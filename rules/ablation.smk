@@ -5,6 +5,7 @@ rule summarise:
     input:
         table="results/{experiment}/table.csv",
         ratings=lambda wildcards: of(wildcards).test_ratings(),
+        selections=lambda wildcards: of(wildcards).selections(),
         label_sets=lambda wildcards: of(wildcards).label_sets(),
     output:
         summary="results/{experiment}/summary.json",
@@ -26,7 +27,8 @@ rule summarise:
         "Measure {wildcards.experiment}, with the bootstrap over its test videos"
     shell:
         "python {params.script:q} --config {params.cfg:q} --table {input.table:q}"
-        " --ratings {input.ratings:q} --label-sets {input.label_sets:q}"
+        " --ratings {input.ratings:q} --selections {input.selections:q}"
+        " --label-sets {input.label_sets:q}"
         " --out {output.summary:q} 2>&1 | tee -i {log:q}"
 
 

@@ -210,7 +210,7 @@ rule select:  # line 10: F <- the best on the validation ratings
         cfg=lambda wildcards: of(wildcards).settings.selection(wildcards.i),
         code=code("select_model.py"),
     message:
-        "Select F of iteration {wildcards.i} by validation mAP (Algorithm 1, line 10)"
+        "Select F of iteration {wildcards.i} by validation (Algorithm 1, line 10)"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --validation {input.validation:q} --weights {input.weights:q}"

@@ -233,7 +233,11 @@ class Experiment:
         """The scores of every model and ensemble that has a row, and who was selected."""
         runs = [*self.all_runs(), *self.groups()]
         files = [self.scores(run, part) for part in ("validation", "test") for run in runs]
-        return files + [self.selected(i, "json") for i in range(self.last + 1)]
+        return files + self.selections()
+
+    def selections(self) -> list[str]:
+        """selected.json of each iteration, in order."""
+        return [self.selected(i, "json") for i in range(self.last + 1)]
 
     def test_ratings(self) -> list[str]:
         """test.ratings.csv of every model and ensemble."""

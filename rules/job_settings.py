@@ -112,19 +112,23 @@ class JobSettings:
 
     def selection(self, i: int | str) -> str:
         stages = ["finetuned"] if int(i) else [self.em["initial_stage"]]
-        return canonical({"stages": stages, **self._bootstrap()})
+        return canonical({"stages": stages, **self._comparison()})
 
     def calibration(self) -> str:
         return canonical({"calibration": self.em["calibration"]})
 
-    def _bootstrap(self) -> dict[str, int]:
-        """The draws of videos behind standard errors."""
-        replicates = self.config["evaluation"]["bootstrap_replicates"]
-        return {"replicates": replicates, "seed": self.config["seed"]}
+    def _comparison(self) -> dict[str, Any]:
+        """How models are compared on validation, and the draws of videos behind standard errors."""
+        evaluation = self.config["evaluation"]
+        return {
+            "criterion": evaluation["criterion"],
+            "replicates": evaluation["bootstrap_replicates"],
+            "seed": self.config["seed"],
+        }
 
     def summary(self) -> str:
-        return canonical({"replicates": self._bootstrap()["replicates"]})
+        return canonical({"replicates": self.config["evaluation"]["bootstrap_replicates"]})
 
     def ensemble(self) -> str:
         joining = {key: value for key, value in self.config["ensemble"].items() if key != "members"}
-        return canonical({**joining, **self._bootstrap()})
+        return canonical({**joining, **self._comparison()})

@@ -22,14 +22,23 @@ def ratings(stages, ranks):
     )
 
 
-def model(folder, name, validation_map, sd=0.02, ranks=None, stages=("pretrained", "finetuned")):
+STAGES = ("pretrained", "finetuned")
+
+
+def model(folder, name, validation_map, sd=0.02, ranks=None, stages=STAGES, weighted_map=0.5):
     run = folder / name
     run.mkdir(parents=True, exist_ok=True)
     scorers = {stage: str(run / f"{stage}.safetensors") for stage in stages}
     if stages == ("ensemble",):
         scorers = {"ensemble": f"{run}.json"}
     results = {
-        stage: {"scorer": file, "map": validation_map - 0.1 * (stage == "pretrained"), "map_sd": sd}
+        stage: {
+            "scorer": file,
+            "map": validation_map - 0.1 * (stage == "pretrained"),
+            "map_sd": sd,
+            "weighted_map": weighted_map,
+            "weighted_map_sd": sd,
+        }
         for stage, file in scorers.items()
     }
     (run / "validation.json").write_text(json.dumps({"results": results}))

@@ -10,6 +10,7 @@ from segment_em import ablation, metrics
 from segment_em.tables import COLUMNS
 
 MEMBER = "em/iteration-1/bigru@video_prior"
+SELECTIONS = ["selected-0.json", "selected-1.json"]
 
 
 def ratings(folder, run, scores):
@@ -51,10 +52,29 @@ def experiment(tmp_path, monkeypatch):
         ("control_ensemble", None, "mean", None, None, 0.6, 0.0, 0.55, 0),
     ]
     pd.DataFrame(rows, columns=COLUMNS).to_csv("table.csv", index=False)
+    write_selections()
     label_set = pd.DataFrame({"class": [7, 9, 11], "videos": [10, 10, 9], "positives": [0, 3, 0]})
     label_set.to_csv("video_prior.csv", index=False)
     files = [ratings(tmp_path, run, values) for run, values in scores.items()]
-    return "table.csv", files, ["video_prior.csv"]
+    return "table.csv", files, SELECTIONS, ["video_prior.csv"]
+
+
+def write_selections(f_of_last="em/iteration-1/bigru@video_prior"):
+    """selected.json of both iterations; bigru's weights are another experiment's."""
+    logistic, bigru, nextvlad = (
+        {"weights": f"results/{name}/finetuned.safetensors", "stage": "finetuned", "by": value}
+        for name, value in (
+            ("x/em/iteration-0/logistic", 0.5),
+            ("other/em/iteration-1/bigru@video_prior", 0.7),
+            ("x/em/iteration-1/nextvlad@label_corrected", 0.6),
+        )
+    )
+    of_iterations = (logistic, [logistic]), (None, [logistic, bigru, nextvlad])
+    for path, (chosen, among) in zip(SELECTIONS, of_iterations, strict=True):
+        found = chosen or next(one for one in among if f_of_last in one["weights"])
+        report = {"by": "by", "selected": found, "among": among}
+        with open(path, "w") as file:
+            json.dump(report, file)
 
 
 def summary(experiment, out="summary.json"):
@@ -76,9 +96,7 @@ def test_an_iteration_is_measured_by_its_member_that_validation_prefers(experime
 
 
 def test_the_process_goes_on_with_f_of_before_where_no_new_model_was_selected(experiment):
-    table = pd.read_csv("table.csv")
-    table.loc[table["iteration"] == 1, "selected"] = 0
-    table.to_csv("table.csv", index=False)
+    write_selections(f_of_last="em/iteration-0/logistic")
     found = summary(experiment)["measures"]
     assert found["iteration 1"]["map"] == 0.60
     assert found["F1"]["map"] == 0.45

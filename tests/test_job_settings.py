@@ -56,6 +56,7 @@ DECIDED = {
     "em.agreement": (True, {"maximise"}),
     "em.labels": ("soft", {"maximise"}),
     "em.keep.floor": (0.1, {"estimation", "threshold"}),
+    "evaluation.criterion": ("map", {"first selection", "selection", "ensemble"}),
     "evaluation.bootstrap_replicates": (100, BOOTSTRAPPED),
     "seed": (5, TRAINED | BOOTSTRAPPED),
 }

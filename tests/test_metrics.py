@@ -42,10 +42,17 @@ def defined_ap(scores, entries, column, top_k, copies=None):
     return total / positives if positives else None
 
 
-def defined_map(scores, entries, classes, top_k, copies=None):
-    aps = [defined_ap(scores, entries, c, top_k, copies) for c in range(classes)]
-    aps = [ap for ap in aps if ap is not None]
-    return sum(aps) / len(aps) if aps else math.nan
+def defined_map(scores, entries, classes, top_k, copies=None, criterion="map"):
+    total = weights = 0.0
+    for column in range(classes):
+        ap = defined_ap(scores, entries, column, top_k, copies)
+        if ap is None:
+            continue
+        hits = [video for _, c, hit, video in entries if c == column and hit]
+        positives = sum(1 if copies is None else copies[video] for video in hits)
+        weight = positives if criterion == "weighted_map" else 1
+        total, weights = total + weight * ap, weights + weight
+    return total / weights if weights else math.nan
 
 
 @st.composite
@@ -126,11 +133,22 @@ def test_a_class_without_rated_positives_is_left_out_of_the_mean():
     assert evaluation.rated_C.tolist() == [2, 1, 0]
 
 
+def test_the_weighted_mean_counts_a_class_by_its_rated_positives():
+    scores = [[0.9, 0.9], [0.8, 0.8], [0.7, 0.7], [0.6, 0.6]]
+    entries = [(row, 0, True, row) for row in (0, 1, 2)]  # AP 1
+    entries += [(0, 1, False, 0), (1, 1, True, 1)]  # AP 1/2
+    evaluation = map_of(scores, entries)
+    assert evaluation.map == pytest.approx(3 / 4)
+    assert evaluation.weighted_map == pytest.approx((3 * 1 + 1 / 2) / 4)
+
+
 def test_without_any_positive_the_map_is_undefined():
     for entries in [[], [(0, 0, False, 0)]]:
         evaluation = map_of([[0.9], [0.1]], entries)
         assert math.isnan(evaluation.map)
         assert math.isnan(evaluation.map_sd)
+        assert math.isnan(evaluation.weighted_map)
+        assert math.isnan(evaluation.weighted_map_sd)
 
 
 def test_a_score_that_is_nan_is_refused_with_its_place():
@@ -155,8 +173,9 @@ def test_map_equals_the_definition_in_plain_python(case):
     for column, ap in enumerate(evaluation.ap_C):
         expected = defined_ap(scores.tolist(), entries, column, top_k)
         assert ap == pytest.approx(math.nan if expected is None else expected, nan_ok=True)
-    expected = defined_map(scores.tolist(), entries, scores.shape[1], top_k)
-    assert evaluation.map == pytest.approx(expected, nan_ok=True)
+    for criterion in metrics.CRITERIA:
+        expected = defined_map(scores.tolist(), entries, scores.shape[1], top_k, None, criterion)
+        assert getattr(evaluation, criterion) == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize("levels", [3, 50, 1_000_000])
@@ -205,19 +224,21 @@ def test_a_bootstrap_that_draws_each_video_once_is_the_map(monkeypatch):
     np.testing.assert_allclose(replicates, [expected] * 3)
 
 
+@pytest.mark.parametrize("criterion", metrics.CRITERIA)
 @pytest.mark.parametrize("top_k", [60, 100_000])
-def test_the_bootstrap_equals_the_definition_with_each_rating_copied(top_k):
+def test_the_bootstrap_equals_the_definition_with_each_rating_copied(top_k, criterion):
     scores, rated = random_ratings(1, rows=60, classes=4, ratings=40)  # classes drop out at times
     videos = np.unique(rated.video)
     weight_VB = metrics._draw_videos(len(videos), 50, seed=3)
     entries = list(zip(*(array.tolist() for array in rated), strict=True))
     slow = [
-        defined_map(scores.tolist(), entries, 4, top_k, dict(zip(videos.tolist(), w, strict=True)))
-        for w in weight_VB.T.tolist()
+        defined_map(scores.tolist(), entries, 4, top_k, copies, criterion)
+        for copies in (dict(zip(videos.tolist(), w, strict=True)) for w in weight_VB.T.tolist())
     ]
-    fast = bootstrap_map(rank_rated(scores, rated, top_k), rated, 4, 50, seed=3)
+    fast = bootstrap_map(rank_rated(scores, rated, top_k), rated, 4, 50, 3, criterion)
     np.testing.assert_allclose(fast, slow)
-    assert evaluate(scores, rated, top_k, 50, 3).map_sd == pytest.approx(np.std(slow, ddof=1))
+    spread = getattr(evaluate(scores, rated, top_k, 50, 3), f"{criterion}_sd")
+    assert spread == pytest.approx(np.std(slow, ddof=1))
 
 
 def test_each_replicate_draws_as_many_videos_as_there_are():

@@ -19,7 +19,7 @@ from segment_em import (
     shown_videos,
     stages,
 )
-from segment_em.candidates import Bootstrap
+from segment_em.candidates import Comparison
 from segment_em.errors import InputError
 from segment_em.index import in_validation, read_index, write_index
 from segment_em.indexing import build_index
@@ -285,7 +285,7 @@ def test_one_class_and_a_video_of_one_frame_with_any_id_reach_calibration_and_th
     weights = process.train()
     result = process.evaluate(weights, "rated", 1.0)
     selected = tmp_path / "selected.json"
-    draws = Bootstrap(replicates=5, seed=0)
+    draws = Comparison("map", replicates=5, seed=0)
     selection.select([tmp_path / "rated.json"], ["model"], (), (), draws, selected, {})
     (one,) = json.loads(selected.read_text())["among"]
     assert (one["validation_map"], one["difference"], one["tie"]) == (result["map"], 0, False)

@@ -7,10 +7,10 @@ import pytest
 from small_candidates import model
 
 from segment_em import ensemble, ratings_table, selection
-from segment_em.candidates import Bootstrap, candidates_of, difference
+from segment_em.candidates import Comparison, candidates_of, difference
 from segment_em.errors import InputError
 
-BOOTSTRAP = Bootstrap(replicates=200, seed=0)
+COMPARISON = Comparison("map", replicates=200, seed=0)
 
 
 def mean_of(folder, validation_map, members):
@@ -21,8 +21,10 @@ def mean_of(folder, validation_map, members):
     return [folder / "ensemble.json", path, path.with_suffix(".ratings.csv")]
 
 
-def select(folder, paths, mean=(), previous=(), stages=("finetuned",), out="selected.json"):
-    selection.select(paths, stages, mean, previous, BOOTSTRAP, folder / out, {})
+def select(
+    folder, paths, mean=(), previous=(), stages=("finetuned",), out="selected.json", by=COMPARISON
+):
+    selection.select(paths, stages, mean, previous, by, folder / out, {})
     return json.loads((folder / out).read_text())
 
 
@@ -47,6 +49,24 @@ def test_f_so_far_stays_when_nothing_is_better(tmp_path):
     assert (tmp_path / "selected.safetensors").read_text() == "a finetuned.safetensors"
 
 
+def test_the_criterion_decides_which_mean_selects(tmp_path):
+    paths = [
+        model(tmp_path, "by_class", 0.8, weighted_map=0.6),
+        model(tmp_path, "by_positive", 0.7, weighted_map=0.65),
+    ]
+    for criterion, winner in (("map", "by_class"), ("weighted_map", "by_positive")):
+        report = select(tmp_path, paths, by=Comparison(criterion, replicates=20, seed=0))
+        assert report["by"] == f"validation_{criterion}"
+        assert report["selected"]["weights"].endswith(f"{winner}/finetuned.safetensors")
+        assert max(row["difference"] for row in report["among"]) == 0
+    # F of before is compared by what the criterion of now says of it.
+    before = selected_before(tmp_path, paths=paths[:1])
+    by = Comparison("weighted_map", replicates=20, seed=0)
+    report = select(tmp_path, paths[1:], previous=before, by=by)
+    assert report["selected"]["weights"].endswith("by_positive/finetuned.safetensors")
+    assert report["among"][0]["difference"] == pytest.approx(-0.05)
+
+
 @pytest.mark.parametrize("stage", ["pretrained", "finetuned"])
 def test_the_stage_that_may_be_selected_is_a_setting(tmp_path, stage):
     report = select(tmp_path, [model(tmp_path, "a", 0.7)], stages=[stage])
@@ -60,14 +80,14 @@ def test_a_difference_has_the_standard_error_of_the_paired_bootstrap(tmp_path):
         candidates_of(model(tmp_path, name, 0.7, ranks=ranks[name]), ["finetuned"])[0]
         for name in ranks
     )
-    random = np.random.default_rng(BOOTSTRAP.seed)
+    random = np.random.default_rng(COMPARISON.seed)
     found = []
-    for _ in range(BOOTSTRAP.replicates):
+    for _ in range(COMPARISON.replicates):
         counts = np.bincount(random.integers(8, size=8), minlength=8)
         if counts[::2].sum():
             one, other = (average_precision(ranks[name], counts) for name in "ab")
             found.append(one - other)
-    assert difference(a, b, BOOTSTRAP)[1] == pytest.approx(np.std(found, ddof=1))
+    assert difference(a, b, COMPARISON)[1] == pytest.approx(np.std(found, ddof=1))
 
 
 def average_precision(ranks, counts):
@@ -99,7 +119,7 @@ def test_candidates_with_other_ratings_are_refused(tmp_path, name):
     values = getattr(a.ratings, name)
     values[0] = not values[0]
     with pytest.raises(InputError, match="were validated on other ratings"):
-        difference(a, b, BOOTSTRAP)
+        difference(a, b, COMPARISON)
 
 
 def rated_otherwise(path, names, classes, positive, ranks):
@@ -164,7 +184,7 @@ def test_where_no_two_draws_have_positives_a_difference_has_no_error(tmp_path):
         rated_otherwise(model(tmp_path, name, validation_map, sd=None), *rated, [0, 1])
         for name, validation_map in (("a", 0.7), ("b", 0.8))
     ]
-    draws = Bootstrap(replicates=2, seed=0)
+    draws = Comparison("map", replicates=2, seed=0)
     selection.select(paths, ["finetuned"], (), (), draws, tmp_path / "selected.json", {})
     a, b = json.loads((tmp_path / "selected.json").read_text())["among"]
     assert a["difference"] == pytest.approx(-0.1)

@@ -5,15 +5,15 @@ import pytest
 from small_candidates import model
 
 from segment_em import ensemble, weighing
-from segment_em.candidates import Bootstrap
+from segment_em.candidates import Comparison
 from segment_em.errors import InputError
 
-BOOTSTRAP = Bootstrap(replicates=200, seed=0)
+COMPARISON = Comparison("map", replicates=200, seed=0)
 JOINING = weighing.Joining("validation", "geometric", 0.5, [0, 2])
 
 
-def weigh(folder, paths, earlier=(), joining=JOINING):
-    weighing.weigh(paths, earlier, joining, BOOTSTRAP, folder / "ensemble/members.json", {})
+def weigh(folder, paths, earlier=(), joining=JOINING, by=COMPARISON):
+    weighing.weigh(paths, earlier, joining, by, folder / "ensemble/members.json", {})
     return ensemble.read(folder / "ensemble/members.json")
 
 
@@ -39,6 +39,16 @@ def test_an_ensemble_names_its_members_and_how_they_are_joined(tmp_path):
     np.testing.assert_allclose(high / low, np.exp(2))  # .1 below, standard error .05
     assert (found.join, found.video_filter, found.shifts) == ("geometric", 0.5, (0, 2))
     assert "../em/a/finetuned.safetensors" in (tmp_path / "ensemble/members.json").read_text()
+
+
+def test_weights_are_by_the_criterion(tmp_path):
+    paths = [
+        model(tmp_path, "a", 0.8, 0.03, weighted_map=0.6),
+        model(tmp_path, "b", 0.7, 0.04, weighted_map=0.65),
+    ]
+    by = Comparison("weighted_map", replicates=20, seed=0)
+    (_, low), (_, high) = weigh(tmp_path, paths, by=by).members
+    np.testing.assert_allclose(high / low, np.e)  # .05 below, standard error .05
 
 
 def test_validation_without_noise_leaves_the_best_alone(tmp_path):

@@ -24,13 +24,13 @@ def main() -> None:
     config = dict(args.config)
     ratings = map(ratings_table.beside, args.validation)
     inputs = [*args.validation, *ratings, *args.weights, *args.ensemble, *args.previous]
-    bootstrap = candidates.Bootstrap(config["replicates"], config["seed"])
+    by = candidates.Comparison(config["criterion"], config["replicates"], config["seed"])
     selection.select(
         args.validation,
         config["stages"],
         args.ensemble,
         args.previous,
-        bootstrap,
+        by,
         args.out,
         provenance.stamp(config, inputs),
     )

@@ -15,12 +15,13 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="members.json")
     args = parser.parse_args()
     config = dict(args.config)
-    bootstrap = candidates.Bootstrap(config.pop("replicates"), config.pop("seed"))
+    comparison = (config.pop(key) for key in ("criterion", "replicates", "seed"))
+    by = candidates.Comparison(*comparison)
     joining = weighing.Joining(**config)
     validation = [*args.validation, *args.earlier]
     inputs = [*validation, *map(ratings_table.beside, validation)]
     stamp = provenance.stamp(args.config, inputs)
-    weighing.weigh(args.validation, args.earlier, joining, bootstrap, args.out, stamp)
+    weighing.weigh(args.validation, args.earlier, joining, by, args.out, stamp)
 
 
 if __name__ == "__main__":

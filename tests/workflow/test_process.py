@@ -104,8 +104,8 @@ def test_the_selected_model_is_the_best_of_all_so_far(results):
     for i in range(3):
         report = json.loads((results / f"em/iteration-{i}/selected.json").read_text())
         for path in (results / f"em/iteration-{i}").glob("*/validation.json"):
-            seen.append(json.loads(path.read_text())["results"]["finetuned"]["map"])
-        assert report["selected"]["validation_map"] == max(seen)
+            seen.append(json.loads(path.read_text())["results"]["finetuned"]["weighted_map"])
+        assert report["selected"]["validation_weighted_map"] == max(seen)
         chosen = results.parent.parent / report["selected"]["weights"]
         copy = results / f"em/iteration-{i}/selected.safetensors"
         assert copy.read_bytes() == chosen.read_bytes()
@@ -137,10 +137,10 @@ def test_predictions_are_the_weighted_mean_of_the_members(tiny_run, results):
 
 
 def validation_of(results, member):
-    """Validation mAP of a fine-tuned member, and its standard deviation."""
+    """What a fine-tuned member is weighed by, and its standard deviation."""
     path = results / "em/iteration-2" / member / "validation.json"
     finetuned = json.loads(path.read_text())["results"]["finetuned"]
-    return finetuned["map"], finetuned["map_sd"]
+    return finetuned["weighted_map"], finetuned["weighted_map_sd"]
 
 
 def test_localisations_name_their_classes_and_stay_within_their_videos(tiny_run, results):

@@ -31,6 +31,7 @@ RUN = ("data", "variation", "seed")
 def summarise(
     table_path: str | Path,
     ratings: Iterable[str | Path],
+    selections: Iterable[str | Path],
     label_sets: Sequence[str],
     replicates: int,
     out: str | Path,
@@ -39,11 +40,11 @@ def summarise(
     """Write summary.json: {"measures": {name: {"map", "draws"}}, "starved": {label set: classes}}.
 
     table_path: the experiment's table.csv. ratings: results/<any experiment>/<run>/test.ratings.csv
-    of all that have a row there. label_sets: CSV files of the E-steps. replicates: draws of the
-    test videos, the same for all experiments on one test set. Measures: test mAP of the `ensemble`,
-    of the `controls`, as `iteration <i>` of the fine-tuned member that is best on validation there
-    and, as `F<i>`, of the model that the process goes on with. A draw is None where it holds no
-    positive rating.
+    of all that have a row there. selections: selected.json of each iteration, in order. label_sets:
+    CSV files of the E-steps. replicates: draws of the test videos, the same for all experiments on
+    one test set. Measures: test mAP of the `ensemble`, of the `controls`, as `iteration <i>` of the
+    model of that iteration that validation prefers and, as `F<i>`, of the model that the process
+    goes on with. A draw is None where it holds no positive rating.
     """
     found = {Path(*Path(path).parts[2:-1]).as_posix(): path for path in ratings}
     measures = {
@@ -51,7 +52,7 @@ def summarise(
             "map": row["test_map"],
             "draws": _draws(found[_run(row)], row["stage"] or "ensemble", replicates),
         }
-        for name, row in _measured(read_table(table_path))
+        for name, row in _measured(read_table(table_path), map(_read, selections))
     }
     report = {"measures": measures, "starved": {path: _starved(path) for path in label_sets}}
     write_json(out, report | {"stamp": dict(stamp)})
@@ -63,19 +64,26 @@ def _draws(ratings_path: str | Path, scorer: str, replicates: int) -> list[float
     return [None if math.isnan(value) else value for value in drawn]
 
 
-def _measured(table: pd.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _measured(
+    table: pd.DataFrame, selections: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(measure, its row of table.csv)."""
     table = table.fillna({"estimation": "", "stage": ""})
-    goes_on = None
-    for iteration, members in table[table["kind"] == "member"].groupby("iteration"):
-        finetuned = members[members["stage"] == "finetuned"]
-        yield f"iteration {iteration:.0f}", finetuned.loc[finetuned["validation_map"].idxmax()]
-        selected = members[members["selected"] == 1]
-        goes_on = selected.iloc[0] if len(selected) else goes_on  # F of before is better
-        yield f"F{iteration:.0f}", goes_on
+    members = table[table["kind"] == "member"]
+    rows = {(_run(row), row["stage"]): row for _, row in members.iterrows()}
+    for iteration, selection in enumerate(selections):
+        candidates = {_of_experiment(one): one[selection["by"]] for one in selection["among"]}
+        own = [key for key in candidates if key[0].startswith(f"em/iteration-{iteration}/")]
+        yield f"iteration {iteration}", rows[max(own, key=candidates.__getitem__)]
+        yield f"F{iteration}", rows[_of_experiment(selection["selected"])]
     for name, kind in (("ensemble", "ensemble"), ("controls", "control_ensemble")):
         for _, row in table[table["kind"] == kind].iterrows():
             yield name, row
+
+
+def _of_experiment(candidate: Mapping[str, Any]) -> tuple[str, str]:
+    """(run, stage) of a candidate, whose weights may be another experiment's too."""
+    return Path(*Path(candidate["weights"]).parts[2:-1]).as_posix(), candidate["stage"]
 
 
 def _run(row: Mapping[str, Any]) -> str:

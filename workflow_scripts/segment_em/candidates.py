@@ -4,7 +4,7 @@ B bootstrap replicates
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,13 @@ from segment_em.ratings_table import RatingScores
 
 
 @dataclass(frozen=True)
-class Bootstrap:
-    """Draws of the rated videos, the same for all candidates."""
+class Comparison:
+    """How candidates are compared: a criterion of metrics.CRITERIA, and draws of the rated videos.
 
+    The draws are the same for all candidates.
+    """
+
+    criterion: str
     replicates: int
     seed: int
 
@@ -36,13 +40,23 @@ class Candidate:
     stage: str
     validation_map: float
     validation_map_sd: float
+    validation_weighted_map: float
+    validation_weighted_map_sd: float
     ratings: RatingScores
     scorer: str
 
     def described(self) -> dict[str, Any]:
         """What JSON tells of it."""
-        names = ("weights", "stage", "validation_map", "validation_map_sd")
-        return {name: getattr(self, name) for name in names}
+        told = (field.name for field in fields(self) if field.name not in ("ratings", "scorer"))
+        return {name: getattr(self, name) for name in told}
+
+    def value(self, criterion: str) -> float:
+        """What validation says of it by a criterion, in [0, 1]."""
+        return getattr(self, f"validation_{criterion}")
+
+    def sd(self, criterion: str) -> float:
+        """The standard deviation of that, None where there is none."""
+        return getattr(self, f"validation_{criterion}_sd")
 
 
 def candidates_of(validation_path: str | Path, stages: Sequence[str]) -> list[Candidate]:
@@ -54,8 +68,10 @@ def candidates_of(validation_path: str | Path, stages: Sequence[str]) -> list[Ca
         Candidate(
             results[stage]["scorer"],
             stage,
-            results[stage]["map"],
-            results[stage]["map_sd"],
+            *(
+                results[stage][name]
+                for name in ("map", "map_sd", "weighted_map", "weighted_map_sd")
+            ),
             ratings,
             stage,
         )
@@ -63,13 +79,13 @@ def candidates_of(validation_path: str | Path, stages: Sequence[str]) -> list[Ca
     ]
 
 
-def best(candidates: Sequence[Candidate]) -> Candidate:
-    """The candidate with the highest validation mAP; the earlier one if two are equal."""
-    return max(candidates, key=lambda candidate: candidate.validation_map)
+def best(candidates: Sequence[Candidate], criterion: str) -> Candidate:
+    """The best candidate on validation by a criterion; the earlier one if two are equal."""
+    return max(candidates, key=lambda candidate: candidate.value(criterion))
 
 
-def difference(candidate: Candidate, other: Candidate, bootstrap: Bootstrap) -> tuple[float, float]:
-    """The candidate's validation mAP less the other's, and the standard error of that.
+def difference(candidate: Candidate, other: Candidate, by: Comparison) -> tuple[float, float]:
+    """How much better the candidate is on validation than the other, and its standard error.
 
     The standard error is that of the paired bootstrap over videos: both are measured on the same
     draws, so that what is hard about a video does not count. nan where no two draws have positives.
@@ -83,9 +99,9 @@ def difference(candidate: Candidate, other: Candidate, bootstrap: Bootstrap) -> 
                 "validate both again"
             )
     map_B, other_B = (
-        one.ratings.bootstrap_map(one.scorer, bootstrap.replicates, bootstrap.seed)
+        one.ratings.bootstrap_map(one.scorer, by.replicates, by.seed, by.criterion)
         for one in (candidate, other)
     )
     difference_B = (map_B - other_B)[~np.isnan(map_B - other_B)]
     error = difference_B.std(ddof=1) if len(difference_B) > 1 else np.nan
-    return candidate.validation_map - other.validation_map, float(error)
+    return candidate.value(by.criterion) - other.value(by.criterion), float(error)

@@ -154,11 +154,13 @@ def _ratings(evaluated: Mapping[str, Evaluated], index: Index) -> ratings_table.
 
 
 def _result(evaluated: Evaluated, index: Index) -> dict[str, Any]:
-    """{"map", "map_sd", "videos", "ratings", "positives", "ap": {class id: AP or null}}."""
+    """Means over the classes and their spread, counts, "ap": {class id: AP or null}."""
     evaluation, class_ids = evaluated.evaluation, evaluated.class_ids
     return {
         "map": _number(evaluation.map),
         "map_sd": _number(evaluation.map_sd),
+        "weighted_map": _number(evaluation.weighted_map),
+        "weighted_map_sd": _number(evaluation.weighted_map_sd),
         "videos": len(index),
         "ratings": int(evaluation.rated_C.sum()),
         "positives": int(evaluation.positives_C.sum()),

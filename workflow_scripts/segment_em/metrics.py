@@ -1,4 +1,4 @@
-"""The challenge's metric, mAP@100,000, and its spread over the videos.
+"""The challenge's metric, mAP@100,000, a steadier mean of it, and their spread over the videos.
 
 N segments, C classes, R ratings, E ratings of one class, B bootstrap replicates, V rated videos
 """
@@ -11,6 +11,10 @@ import numpy as np
 
 from segment_em.errors import InputError
 
+# How AP is averaged over the classes that have a rated positive: all alike, or each by its rated
+# positives ("weighted" in scikit-learn). With two of them a class's AP is mostly chance, and still
+# counts in the first as with forty.
+CRITERIA = ("map", "weighted_map")
 # Rows that are ranked at a time: few enough that a column of them sorts in the nearest cache, many
 # enough that the work for each slab and class (a few microseconds) does not count.
 SLAB_ROWS = 10_000
@@ -41,7 +45,9 @@ class Evaluation:
     ap_C: float64 [C] in [0, 1], nan for a class without rated positives.
     positives_C, rated_C: int64 [C], rated positives and ratings of each class.
     map: mean of ap_C over the classes with a rated positive; nan if there are none.
-    map_sd: standard deviation of the mAP when the rated videos are drawn again; nan as above.
+    weighted_map: the same, each class by its rated positives.
+    map_sd, weighted_map_sd: their standard deviations when the rated videos are drawn again; nan as
+        above.
     rank_R: int64 [R], from rank_rated.
     """
 
@@ -50,6 +56,8 @@ class Evaluation:
     rated_C: np.ndarray
     map: float
     map_sd: float
+    weighted_map: float
+    weighted_map_sd: float
     rank_R: np.ndarray
 
 
@@ -70,7 +78,7 @@ def average_precision(hits: np.ndarray, positives: int) -> float:
 def evaluate(
     scores_NC: np.ndarray, rated: Rated, top_k: int, replicates: int, seed: int
 ) -> Evaluation:
-    """mAP@top_k of the scores over what is rated, and its bootstrap standard deviation.
+    """mAP@top_k of the scores over what is rated, by each criterion, and bootstrap deviations.
 
     Each class is ranked by score, best first, equal scores by row; cut to top_k; then the unrated
     segments are dropped (https://www.kaggle.com/c/youtube8m-2019/overview/evaluation).
@@ -84,15 +92,12 @@ def evaluate(
     for column, retrieved_E in _retrieved_by_class(rank_R, rated, classes):
         if positives_C[column]:
             ap_C[column] = average_precision(rated.positive[retrieved_E], positives_C[column])
-    map_B = bootstrap_map(rank_R, rated, classes, replicates, seed)
-    return Evaluation(
-        ap_C,
-        positives_C,
-        rated_C,
-        map=float(_mean_of_defined(ap_C[:, None])[0]),
-        map_sd=_standard_deviation(map_B),
-        rank_R=rank_R,
-    )
+    drawn = _bootstrap_ap(rank_R, rated, classes, replicates, seed)
+    means = {}
+    for criterion in CRITERIA:
+        means[criterion] = float(_mean(ap_C[:, None], positives_C[:, None], criterion)[0])
+        means[f"{criterion}_sd"] = _standard_deviation(_mean(*drawn, criterion))
+    return Evaluation(ap_C, positives_C, rated_C, **means, rank_R=rank_R)
 
 
 def rank_rated(scores_NC: np.ndarray, rated: Rated, top_k: int) -> np.ndarray:
@@ -126,26 +131,40 @@ def rank_rated(scores_NC: np.ndarray, rated: Rated, top_k: int) -> np.ndarray:
 
 
 def bootstrap_map(
-    rank_R: np.ndarray, rated: Rated, classes: int, replicates: int, seed: int
+    rank_R: np.ndarray,
+    rated: Rated,
+    classes: int,
+    replicates: int,
+    seed: int,
+    criterion: str = "map",
 ) -> np.ndarray:
     """mAP in bootstrap replicates: as many rated videos are drawn again, with replacement.
 
     The ranks stay as they are; all ratings of a video drawn w times count w times, at one rank. A
     class without a positive among the videos drawn is left out of that replicate's mean.
-    rank_R: from rank_rated. Returns float64 [B], nan for a replicate without positives.
+    rank_R: from rank_rated. criterion: of CRITERIA. Returns float64 [B], nan for a replicate
+    without positives.
     The draws depend on the seed and the rated videos alone, so the replicates of two models that
     were rated alike are pairs: their difference is the paired bootstrap.
     """
+    return _mean(*_bootstrap_ap(rank_R, rated, classes, replicates, seed), criterion)
+
+
+def _bootstrap_ap(
+    rank_R: np.ndarray, rated: Rated, classes: int, replicates: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """AP, nan without positives, and positives of each class in each replicate: two [C, B]."""
     video_numbers, video_R = np.unique(rated.video, return_inverse=True)
     weight_VB = _draw_videos(len(video_numbers), replicates, seed)
     ap_CB = np.full((classes, replicates), np.nan)
+    positives_CB = np.zeros((classes, replicates), np.int64)
     for column, retrieved_E in _retrieved_by_class(rank_R, rated, classes):
         positive_R = rated.positive & (rated.column == column)
-        positives_B = weight_VB[video_R[positive_R]].sum(axis=0)
+        positives_CB[column] = weight_VB[video_R[positive_R]].sum(axis=0)
         ap_CB[column] = _weighted_average_precision(
-            rated.positive[retrieved_E], weight_VB[video_R[retrieved_E]], positives_B
+            rated.positive[retrieved_E], weight_VB[video_R[retrieved_E]], positives_CB[column]
         )
-    return _mean_of_defined(ap_CB)
+    return ap_CB, positives_CB
 
 
 def _check_rated(rated: Rated, segments: int, classes: int) -> None:
@@ -248,11 +267,12 @@ def _weighted_average_precision(
     return np.divide(total_B, positives_B, out=np.full(len(total_B), np.nan), where=positives_B > 0)
 
 
-def _mean_of_defined(ap_CB: np.ndarray) -> np.ndarray:
+def _mean(ap_CB: np.ndarray, positives_CB: np.ndarray, criterion: str) -> np.ndarray:
     """Mean over the classes whose AP is defined, float64 [B]; nan where there are none."""
-    defined_B = np.count_nonzero(~np.isnan(ap_CB), axis=0)
-    total_B = np.nansum(ap_CB, axis=0)
-    return np.divide(total_B, defined_B, out=np.full(len(total_B), np.nan), where=defined_B > 0)
+    weight_CB = ~np.isnan(ap_CB) * {"map": 1, "weighted_map": positives_CB}[criterion]
+    weight_B = weight_CB.sum(axis=0)
+    total_B = np.nansum(ap_CB * weight_CB, axis=0)
+    return np.divide(total_B, weight_B, out=np.full(len(total_B), np.nan), where=weight_B > 0)
 
 
 def _standard_deviation(map_B: np.ndarray) -> float:

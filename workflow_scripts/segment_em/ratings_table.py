@@ -46,7 +46,9 @@ class RatingScores:
         video = first.argsort().argsort()[group]
         return metrics.Rated(np.arange(len(column)), column, self.positive, video)
 
-    def bootstrap_map(self, scorer: str, replicates: int, seed: int) -> np.ndarray:
+    def bootstrap_map(
+        self, scorer: str, replicates: int, seed: int, criterion: str = "map"
+    ) -> np.ndarray:
         """float64 [B]: the scorer's mAP in each replicate, see metrics.bootstrap_map.
 
         The draws are those of the evaluation that wrote the table, so replicates of all scorers of
@@ -54,7 +56,8 @@ class RatingScores:
         """
         rated = self.rated()
         classes = int(rated.column.max(initial=-1)) + 1
-        return metrics.bootstrap_map(self.ranks[scorer], rated, classes, replicates, seed)
+        ranks = self.ranks[scorer]
+        return metrics.bootstrap_map(ranks, rated, classes, replicates, seed, criterion)
 
 
 def beside(evaluation: str | Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segment_em import ensemble, ratings_table
-from segment_em.candidates import Bootstrap, Candidate, best, candidates_of, difference
+from segment_em.candidates import Candidate, Comparison, best, candidates_of, difference
 from segment_em.ensemble import Ensemble
 from segment_em.files import read_json, replacing, write_json
 from segment_em.provenance import write_how
@@ -17,16 +17,16 @@ from segment_em.provenance import write_how
 SELECTED, TEACHER = "selected", "teacher"
 
 
-def compared(candidates: Sequence[Candidate], bootstrap: Bootstrap) -> list[dict[str, Any]]:
+def compared(candidates: Sequence[Candidate], by: Comparison) -> list[dict[str, Any]]:
     """What JSON tells of each candidate, with its difference to the best and whether that is a tie.
 
     "difference" is 0 for the best and below 0 for the others, "difference_error" its standard error
     (null where there is none); "tie": the difference is within one standard error.
     """
-    winner = best(candidates)
+    winner = best(candidates, by.criterion)
     rows = []
     for candidate in candidates:
-        value, error = difference(candidate, winner, bootstrap)
+        value, error = difference(candidate, winner, by)
         told = {
             "difference": value,
             "difference_error": None if np.isnan(error) else error,
@@ -41,7 +41,7 @@ def select(
     stages: Sequence[str],
     ensemble_paths: Sequence[str | Path],
     previous: Sequence[str | Path],
-    bootstrap: Bootstrap,
+    by: Comparison,
     out: str | Path,
     stamp: Mapping[str, Any],
 ) -> None:
@@ -61,20 +61,20 @@ def select(
     candidates = before[:1]
     for path in validation_paths:
         candidates.extend(candidates_of(path, stages))
-    winner = best(candidates)
+    winner = best(candidates, by.criterion)
     # A single model of before is no better than F, or it would be F still.
     teachers = [*(one for one in before[1:] if one.stage == "ensemble"), winner]
     if ensemble_paths:
         teachers += candidates_of(ensemble_paths[1], ["ensemble"])
-    teacher = best(teachers)
+    teacher = best(teachers, by.criterion)
     with replacing(out.with_suffix(".safetensors")) as temporary:
         stays = bool(before) and winner is before[0]
         shutil.copyfile(previous[1] if stays else winner.weights, temporary)
     _write_ratings(out.with_suffix(".ratings.csv"), winner, teacher, stamp)
-    among = compared(candidates, bootstrap)
+    among = compared(candidates, by)
     report = {
         "selected": winner.described(),
-        "by": "validation_map",
+        "by": f"validation_{by.criterion}",
         "among": among,
         "near_ties": [row["weights"] for row in among if row["tie"]],
         "teacher": teacher.described(),

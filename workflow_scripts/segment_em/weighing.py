@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segment_em.candidates import Bootstrap, Candidate, candidates_of, difference
+from segment_em.candidates import Candidate, Comparison, best, candidates_of, difference
 from segment_em.ensemble import Ensemble
 from segment_em.errors import InputError
 from segment_em.files import write_json
@@ -22,7 +22,7 @@ def equal_weights(maps: np.ndarray, sds: np.ndarray) -> np.ndarray:
 def validation_weights(maps: np.ndarray, sds: np.ndarray) -> np.ndarray:
     """Weights that fall by a factor of e with each standard error below the best member.
 
-    maps, sds: float [members], validation mAP and its standard deviation; the standard error is
+    maps, sds: float [members], mAP on validation and its standard deviation; the standard error is
     that of the difference to the best, the two taken as independent. Members that validation
     cannot tell apart count about the same, far worse ones next to nothing. Returns float64
     [members] that sum to 1.
@@ -50,7 +50,7 @@ def weigh(
     validation_paths: Sequence[str | Path],
     earlier_paths: Sequence[str | Path],
     joining: Joining,
-    bootstrap: Bootstrap,
+    by: Comparison,
     out: str | Path,
     stamp: Mapping[str, Any],
 ) -> None:
@@ -64,9 +64,9 @@ def weigh(
     members = []
     for path in map(Path, validation_paths):
         selves = [one for other, one in earlier.items() if other.parent.name == path.parent.name]
-        members.append(better_self(candidates_of(path, ["finetuned"])[0], selves, bootstrap))
-    maps = np.array([member.validation_map for member in members])
-    sds = np.array([member.validation_map_sd for member in members], float)
+        members.append(better_self(candidates_of(path, ["finetuned"])[0], selves, by))
+    maps = np.array([member.value(by.criterion) for member in members])
+    sds = np.array([member.sd(by.criterion) for member in members], float)
     if joining.weights == "validation" and np.isnan(sds).any():
         raise InputError(
             "ensemble.weights: validation needs to know how sure validation is, and no two draws "
@@ -86,7 +86,7 @@ def weigh(
     write_how(out, stamp)
 
 
-def better_self(latest: Candidate, earlier: Sequence[Candidate], bootstrap: Bootstrap) -> Candidate:
+def better_self(latest: Candidate, earlier: Sequence[Candidate], by: Comparison) -> Candidate:
     """The member as of an earlier iteration if that is better by more than one standard error.
 
     The standard error is that of the paired difference, so that validation's noise alone changes
@@ -94,7 +94,7 @@ def better_self(latest: Candidate, earlier: Sequence[Candidate], bootstrap: Boot
     """
     found = [latest]
     for candidate in earlier:
-        value, error = difference(candidate, latest, bootstrap)
+        value, error = difference(candidate, latest, by)
         if value > error:
             found.append(candidate)
-    return max(found, key=lambda candidate: candidate.validation_map)
+    return best(found, by.criterion)
