@@ -123,6 +123,8 @@ def rank_rated(scores_NC: np.ndarray, rated: Rated, top_k: int) -> np.ndarray:
         _refuse_nan(slab_NC, start)
         for column, scores_N in enumerate(_transposed(slab_NC)):
             open_E = slice(bounds_C[column], stop_C[column])
+            if open_E.start == open_E.stop:
+                continue
             _count_ahead(ahead_R[open_E], scores_N, start, row_R[open_E], score_R[open_E])
             stop_C[column] = open_E.start + int(ahead_R[open_E].searchsorted(top_k))
     rank_R = np.full(len(rated.row), -1, np.int64)
@@ -224,15 +226,17 @@ def _count_ahead(
 ) -> None:
     """Add to ahead_E how many segments of a slab rank ahead of each rated segment of one class.
 
-    scores_N: the class's scores of the segments from row `start` on; sorted in place.
+    scores_N: the class's scores of the segments from row `start` on. score_E: falling, not empty.
     """
     later_E = row_E >= start + len(scores_N)  # equal scores in the slab rank ahead of these
     for entry in np.flatnonzero((row_E >= start) != later_E):  # the rated segments of the slab
         ahead_E[entry] += np.count_nonzero(scores_N[: row_E[entry] - start] == score_E[entry])
-    scores_N.sort()
-    below_E = scores_N.searchsorted(score_E, "left")
-    not_above_E = scores_N.searchsorted(score_E, "right")
-    ahead_E += len(scores_N) - np.where(later_E, below_E, not_above_E)
+    # What ranks behind all of them is most of it, once those past top_k are no longer looked at.
+    reached_N = scores_N[scores_N >= score_E[-1]]
+    reached_N.sort()
+    below_E = reached_N.searchsorted(score_E, "left")
+    not_above_E = reached_N.searchsorted(score_E, "right")
+    ahead_E += len(reached_N) - np.where(later_E, below_E, not_above_E)
 
 
 def _retrieved_by_class(
