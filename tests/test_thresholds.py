@@ -76,6 +76,12 @@ def test_class_quantile_never_starves_a_class_that_a_video_carries():
     assert limits[2] < 1.0
 
 
+def test_class_quantile_labels_no_score_of_zero_beside_better_ones():
+    scores = [0.0] * 75 + [0.1, 0.5, 0.9]
+    limit = class_quantile(histogram([scores]), share=0.35, other_share=1.0, delta=1.0)[0]
+    assert [(np.array(scores) > one).sum() for one in limit] == [3, 3]
+
+
 def test_class_quantile_gives_a_class_without_videos_no_positives():
     limits = class_quantile(histogram([[]]), share=0.5, other_share=0.1, delta=1.0)
     assert limits.tolist() == [[1.0, 1.0]]

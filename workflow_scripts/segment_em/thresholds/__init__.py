@@ -49,8 +49,9 @@ def values_of_bins() -> np.ndarray:
 def below_best(histogram_CN: np.ndarray, share: float) -> np.ndarray:
     """float64 [C]: the greatest score that leaves `share` of the class's segments above it.
 
-    At least one segment of each class that any video carries stays above it; a class without
-    videos gets 1.0, which no score exceeds. share: in (0, 1].
+    At least one segment of each class that any video carries stays above it, and none of score 0
+    beside better ones: a very sure teacher has many zeros. A class without videos gets 1.0, which
+    no score exceeds. share: in (0, 1].
     """
     values_N = values_of_bins()
     total_C = histogram_CN.sum(axis=1)
@@ -59,5 +60,6 @@ def below_best(histogram_CN: np.ndarray, share: float) -> np.ndarray:
     at_least_CN = histogram_CN[:, ::-1].cumsum(axis=1)[:, ::-1]
     kth_best_C = (at_least_CN >= wanted_C[:, None]).sum(axis=1) - 1
     # A label is a score above the threshold, so the threshold is the next score below the k-th.
-    below_C = np.where(kth_best_C > 0, values_N[np.maximum(kth_best_C - 1, 0)], -1.0)
+    lowest_C = np.where(at_least_CN[:, 1] > 0, 0.0, -1.0)
+    below_C = np.where(kth_best_C > 0, values_N[np.maximum(kth_best_C - 1, 0)], lowest_C)
     return np.where(total_C > 0, below_C, 1.0)
