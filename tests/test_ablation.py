@@ -206,6 +206,13 @@ def test_the_chance_of_test_sets_of_their_own_does_and_counts_once():
     assert error([0.5 - apart, 0.5 + apart], CHANCE) == pytest.approx(0.1 / np.sqrt(2), rel=0.02)
 
 
+def test_the_error_is_at_least_that_of_the_mean_over_the_seeds():
+    # Two seeds whose videos happen to pull apart: the mean of the draws hardly varies.
+    draws = np.stack([CHANCE[0], 0.01 * CHANCE[1] - CHANCE[0]])
+    values = [0.3, 0.7]
+    assert error(values, draws) == pytest.approx(np.std(values, ddof=1) / np.sqrt(2))
+
+
 def test_the_error_over_data_sets_pools_what_seeds_add():
     errors = [ablation.Error(videos=1.0, seeds=-1.0), ablation.Error(videos=1.0, seeds=3.0)]
     assert ablation.standard_error(errors) == pytest.approx(np.sqrt(1 + 1 - 1 + 3) / 2)

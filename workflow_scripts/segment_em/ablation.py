@@ -203,6 +203,8 @@ class Error:
         # Seeds also differ by having other videos, which must not count twice.
         noise_SB = draws_SB - np.nanmean(draws_SB, axis=1, keepdims=True)
         by_videos = float(np.nanmean(noise_SB.var(axis=0, ddof=1)))
+        # At least what other videos for each seed alone would make of it, as an estimate may miss.
+        videos = max(videos, by_videos / seeds)
         return cls(videos, (float(values_S.var(ddof=1)) - by_videos) / seeds)
 
 
