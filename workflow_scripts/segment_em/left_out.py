@@ -75,7 +75,7 @@ def frames_apart(place: str, index: Index) -> Iterator[str]:
             yield (
                 f"{place}: {wrong} of {len(index)} videos have more or fewer frames of {other} "
                 f"than of {first}: what is past the end of {first} is not read, and what is "
-                "missing counts as no frame: give one frame a second of each"
+                "missing counts as zeros: give one frame a second of each"
             )
 
 
