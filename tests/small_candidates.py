@@ -11,12 +11,17 @@ from segment_em.ratings_table import RatingScores
 
 def ratings(stages, ranks):
     """One class, rated once in each of eight videos, of which the even ones are positive."""
-    videos = np.arange(8)
+    return ratings_of(stages, np.full(8, 3), np.arange(8) % 2 == 0, ranks)
+
+
+def ratings_of(stages, classes, positive, ranks):
+    """Any classes, each rated once in each of eight videos: class by class, video by video."""
+    videos = np.arange(len(ranks)) % 8
     return RatingScores(
         np.array([f"v{n}" for n in videos]),
-        np.zeros(8, np.int64),
-        np.full(8, 3),
-        videos % 2 == 0,
+        np.zeros(len(videos), np.int64),
+        classes,
+        positive,
         {stage: (1 - ranks / 100).astype(np.float32) for stage in stages},
         dict.fromkeys(stages, ranks),
     )

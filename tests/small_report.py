@@ -210,7 +210,8 @@ class SmallReport:
             files += self._scored(run, ["ensemble"])
         for i, run in enumerate([RUNS[0], RUNS[1], RUNS[1]]):
             chosen = {"weights": f"results/small/{run}/finetuned.safetensors"}
-            files.append(self._json(f"em/iteration-{i}/selected.json", {"selected": chosen}))
+            selected = {"selected": chosen, "by": "validation_weighted_map"}
+            files.append(self._json(f"em/iteration-{i}/selected.json", selected))
         return [*files, *self._label_sets(), self._quality(), self._table()]
 
     def _quality(self):

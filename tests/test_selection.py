@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from small_candidates import model
+from small_candidates import model, ratings_of
 
 from segment_em import ensemble, ratings_table, selection
 from segment_em.candidates import Comparison, candidates_of, difference
@@ -13,9 +13,9 @@ from segment_em.errors import InputError
 COMPARISON = Comparison("map", replicates=200, seed=0)
 
 
-def mean_of(folder, validation_map, members):
+def mean_of(folder, validation_map, members, **values):
     """ensemble.json and what validation says of it."""
-    path = model(folder, "ensemble", validation_map, stages=("ensemble",))
+    path = model(folder, "ensemble", validation_map, stages=("ensemble",), **values)
     joined = ensemble.Ensemble(members, "geometric", 0.5, (0, 2))
     (folder / "ensemble.json").write_text(json.dumps(joined.described(folder)))
     return [folder / "ensemble.json", path, path.with_suffix(".ratings.csv")]
@@ -90,15 +90,53 @@ def test_a_difference_has_the_standard_error_of_the_paired_bootstrap(tmp_path):
     assert difference(a, b, COMPARISON)[1] == pytest.approx(np.std(found, ddof=1))
 
 
-def average_precision(ranks, counts):
+def test_the_standard_error_is_that_of_the_criterion(tmp_path):
+    """Reference as above: class 3 has four positives, class 8 has one, in video 5."""
+    classes = np.repeat([3, 8], 8)
+    positive = np.array([n % 2 == 0 for n in range(8)] + [n == 5 for n in range(8)])
+    ranks = {
+        "a": np.array([0, 1, 2, 3, 4, 5, 6, 7, 7, 6, 5, 4, 3, 2, 1, 0]),
+        "b": np.array([3, 0, 2, 1, 4, 5, 7, 6, 0, 1, 2, 3, 4, 5, 6, 7]),
+    }
+    candidates = []
+    for name in "ab":
+        path = model(tmp_path, name, 0.7)
+        table = ratings_of(["finetuned"], classes, positive, ranks[name])
+        ratings_table.write(path.with_suffix(".ratings.csv"), table)
+        candidates += candidates_of(path, ["finetuned"])
+    by = Comparison("weighted_map", replicates=200, seed=0)
+    random, found = np.random.default_rng(by.seed), []
+    for _ in range(by.replicates):
+        counts = np.bincount(random.integers(8, size=8), minlength=8)
+        of_both = [weighted_mean(ranks[name], positive, counts) for name in "ab"]
+        found.append(np.subtract(*of_both))
+    assert np.isnan(found).sum() < 10
+    assert difference(*candidates, by)[1] == pytest.approx(np.nanstd(found, ddof=1))
+
+
+def weighted_mean(ranks, positive, counts):
+    """Of the classes' average precision, by the positives among the videos drawn."""
+    total = weights = 0
+    for rows in (slice(0, 8), slice(8, 16)):
+        weight = counts[positive[rows]].sum()
+        if weight:
+            total += weight * average_precision(ranks[rows], counts, positive[rows])
+            weights += weight
+    return total / weights if weights else np.nan
+
+
+EVEN = np.arange(8) % 2 == 0
+
+
+def average_precision(ranks, counts, positive=EVEN):
     """Copies of a video stand at one rank: the precision there counts all of them."""
     seen = hits = total = 0
     for video in np.argsort(ranks):
         seen += counts[video]
-        if video % 2 == 0 and counts[video]:
+        if positive[video] and counts[video]:
             hits += counts[video]
             total += counts[video] * hits / seen
-    return total / counts[::2].sum()
+    return total / counts[positive].sum()
 
 
 def test_those_within_one_standard_error_of_the_difference_are_near_ties(tmp_path):
@@ -211,6 +249,13 @@ def test_the_mean_of_the_members_teaches_if_it_is_better_than_f(tmp_path, of_mea
     else:
         assert found == ensemble.Ensemble.of_one(tmp_path / "selected.safetensors")
     assert report["selected"]["weights"].endswith("a/finetuned.safetensors")
+
+
+def test_the_criterion_decides_who_teaches(tmp_path):
+    mean = mean_of(tmp_path, 0.6, ((tmp_path / "elsewhere", 1.0),), weighted_map=0.9)
+    by = Comparison("weighted_map", replicates=20, seed=0)
+    report = select(tmp_path, [model(tmp_path, "a", 0.7)], mean=mean, by=by)
+    assert report["teacher"]["stage"] == "ensemble"
 
 
 def test_the_ratings_of_a_teacher_are_its_own(tmp_path):

@@ -64,6 +64,19 @@ def test_weights_by_validation_need_its_noise(tmp_path):
     assert [weight for _, weight in weigh(tmp_path, paths, joining=equal).members] == [0.5, 0.5]
 
 
+def test_the_best_of_several_earlier_selves_is_so_by_the_criterion(tmp_path):
+    values = [(0.71, 0.9), (0.72, 0.8)]
+    earlier = [
+        model(tmp_path / f"em/iteration-{i}", "a", value, weighted_map=weighted)
+        for i, (value, weighted) in enumerate(values)
+    ]
+    latest = model(tmp_path / "em/iteration-2", "a", 0.70)
+    for criterion, taken in (("map", 1), ("weighted_map", 0)):
+        by = Comparison(criterion, replicates=20, seed=0)
+        ((file, _),) = weigh(tmp_path, [latest], earlier, by=by).members
+        assert file.parent.parent.name == f"iteration-{taken}"
+
+
 # The same ranks as the later self's have no noise in the difference, others have much.
 ALIKE, OTHERWISE = list(range(8)), list(range(8))[::-1]
 

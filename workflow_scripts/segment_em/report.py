@@ -22,6 +22,11 @@ from segment_em.tables import read_table
 SEGMENTS_BEHIND_A_CHANGE = 10
 LONGEST_JOBS = 8
 SKIPPED_SHOWN = 50
+# What selected.json says that it selected by.
+CRITERIA = {
+    "validation_map": "mAP",
+    "validation_weighted_map": "average precision with each class counted by its rated positives",
+}
 
 
 class Sources(NamedTuple):
@@ -76,6 +81,7 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
         experiment=Path(out).parent.name,
         sentence=sentence(tables["map_by_iteration"], process),
         rows=table_rows(results.table("table.csv")),
+        criterion=CRITERIA[results.json("em/iteration-0/selected.json")["by"]],
         made=read_json(beside(results.path("table.csv")))["circumstances"],
         figures={p.stem: svg_of(p) for p in of_figure.values() if p.suffix == ".svg"},
         tables={name: table.to_dict("records") for name, table in tables.items()},
