@@ -26,6 +26,9 @@ def join(gpus: int) -> None:
             raise SystemExit(0)
         log.info("no GPU here: one process trains on the CPU")
         return
+    # In the switches of a machine NCCL's sums may differ from call to call. PyTorch leaves that way
+    # out by itself, but only where the deterministic mode was set before this.
+    os.environ.setdefault("NCCL_ALGO", "^NVLS")
     distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
 
 
