@@ -22,6 +22,16 @@ mv "$0.part" "$0"
 """
 
 
+def test_a_command_sees_the_held_devices_alone_under_each_name():
+    machine = {"CUDA_VISIBLE_DEVICES": "0,1,2", "SLURM_JOB_GPUS": "4,5,7", "SLURM_STEP_GPUS": "5"}
+    assert gpus.shown(["2", "0"], machine) == {
+        "CUDA_VISIBLE_DEVICES": "2,0",
+        "SLURM_JOB_GPUS": "7,4",
+    }
+    assert gpus.shown(["1"], {"CUDA_VISIBLE_DEVICES": "0,1"}) == {"CUDA_VISIBLE_DEVICES": "1"}
+    assert gpus.shown([], machine) == {}
+
+
 def recorded(path):
     devices, start, end = path.read_text().split()
     return {"devices": devices, "start": float(start), "end": float(end)}

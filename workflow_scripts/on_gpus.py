@@ -9,8 +9,7 @@ from segment_em import command_line, gpus
 def main() -> None:
     count, *command = sys.argv[1:]
     devices = gpus.held(int(count), os.environ)
-    if devices:
-        os.environ[gpus.VISIBLE] = ",".join(devices)
+    os.environ.update(gpus.shown(devices, os.environ))
     # The command takes this process over, and the locks with it.
     os.execvp(command[0], command)
 

@@ -20,6 +20,8 @@ from segment_em.errors import InputError
 log = logging.getLogger(__name__)
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+# SLURM shows each job its devices as 0, 1, ...; their names on the host stand here.
+NAMES_ON_HOST = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
 # What hides devices: CUDA takes none from the first such name on.
 NO_DEVICE = ("-1", "NoDevFiles")
 SECONDS_BETWEEN_TRIES = 0.2
@@ -61,6 +63,22 @@ def held(count: int, environment: Mapping[str, str], folder: Path | None = None)
     folder = (folder or Path(tempfile.gettempdir())) / f"segment-em-gpus-{os.getuid()}-{job}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return _locked(count, devices, folder)
+
+
+def shown(devices: list[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which a command sees the held devices alone, empty if there are none.
+
+    Within an allocation those with SLURM's names of its devices too, which provenance tells.
+    """
+    if not devices:
+        return {}
+    visible = visible_devices(environment)
+    found = {VISIBLE: ",".join(devices)}
+    for variable in NAMES_ON_HOST:
+        names = environment.get(variable, "").split(",")
+        if len(names) == len(visible):
+            found[variable] = ",".join(names[visible.index(device)] for device in devices)
+    return found
 
 
 def _locked(count: int, devices: list[str], folder: Path) -> list[str]:
