@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -238,12 +239,18 @@ def load(clips: Clips, batches: list[np.ndarray], workers: int, pin: bool) -> It
             yield ahead.popleft().result()
 
 
+@cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all epochs: memory that was filled on a stream is kept for it."""
+    return torch.cuda.Stream(device)
+
+
 def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """The batches on the device; a GPU still computes on one while the next is copied there."""
     if device.type != "cuda":
         yield from batches
         return
-    copies, computes = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    copies, computes = _copy_stream(device), torch.cuda.current_stream(device)
     for batch in batches:
         with torch.cuda.stream(copies):
             copied = batch.to(device)
