@@ -1,14 +1,38 @@
 """Floating-point operations of the models, from their sizes: a product and a sum count two.
 
 Products of matrices alone; a test holds this against PyTorch's own counter. The backward pass
-has two products for each one of the forward pass.
+has two products for each one of the forward pass, but for those with features or with the weights
+of a segment's mean, which need no gradient.
 """
 
 from synthetic import SEGMENT_FRAMES
 
 from segment_em.models._segments import shares, stream_widths
 
-STEP = 3  # forward and backward, in forward passes
+
+def step(
+    architecture: str, options: dict, features: dict[str, int], classes: int, frames: int
+) -> float:
+    """Forward and backward, of one video."""
+    widths = stream_widths(features, options["fusion"])
+    forward_pass = forward(architecture, options, features, classes, frames)
+    return 3 * forward_pass - spared(architecture, options, widths, classes, frames)
+
+
+def spared(architecture: str, options: dict, widths: list[int], classes: int, frames: int) -> float:
+    """What the backward pass saves by what needs no gradient."""
+    if architecture == "logistic":  # the means, to which nothing is taught, twice
+        return 2 * frames * 2 * sum(widths) + 2 * frames // SEGMENT_FRAMES * sum(widths) * classes
+    if architecture == "nextvlad":
+        return 2 * frames * sum(width * round(width * options["expansion"]) for width in widths)
+    hidden = shares(options["hidden"], widths)
+    pairs = zip(widths, hidden, strict=True)
+    if architecture == "bigru":
+        first = 2 * 3 * sum(width * inner for width, inner in pairs)
+        return 2 * frames * (first + 2 * options["hidden"])
+    # Query, key and value, or the layer that maps before them.
+    first = sum((3 if width == inner else 1) * width * inner for width, inner in pairs)
+    return 2 * frames * (first + options["hidden"])
 
 
 def forward(

@@ -114,7 +114,7 @@ def stages(config: dict[str, Any]) -> list[Stage]:
 def training(name: str, models: list[str], videos: float, epochs: int) -> Stage:
     """One job a model; weights and the .json beside them."""
     passes = videos * epochs
-    work = flops.STEP * passes * sum(map(forward, models))
+    work = passes * sum(map(step, models))
     disk = 4 * sum(map(parameters, models))
     return Stage(
         f"{name}: {', '.join(models)}",
@@ -129,6 +129,11 @@ def training(name: str, models: list[str], videos: float, epochs: int) -> Stage:
 def forward(name: str) -> float:
     architecture, options = paper.options(name, small=False)
     return flops.forward(architecture, options, FEATURES, paper.CLASSES, FRAMES)
+
+
+def step(name: str) -> float:
+    architecture, options = paper.options(name, small=False)
+    return flops.step(architecture, options, FEATURES, paper.CLASSES, FRAMES)
 
 
 def parameters(name: str) -> int:

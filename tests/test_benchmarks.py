@@ -22,6 +22,7 @@ import torch
 import yaml
 from expectations import KEYS, averaged, report
 from plain_models import plain
+from torch._dynamo.exc import TorchDynamoException
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -145,6 +146,17 @@ def test_the_operations_of_a_forward_pass_are_those_that_pytorch_counts(name):
     assert flops.forward(architecture, options, FEATURES, CLASSES, 300) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_the_operations_of_a_step_are_those_that_pytorch_counts(name):
+    architecture, options = MODELS[name]
+    model = build(architecture, FEATURES, CLASSES, SEGMENT_FRAMES, options)
+    features, mask_BT = clips([300, 300])
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        model(features, mask_BT).sum().backward()
+    expected = counter.get_total_flops() / 2
+    assert flops.step(architecture, options, FEATURES, CLASSES, 300) == pytest.approx(expected)
+
+
 @pytest.fixture
 def uncompiled(monkeypatch):
     """Without the compiler, which takes a minute and is PyTorch's."""
@@ -164,6 +176,23 @@ def test_no_share_of_a_peak_is_stated_for_a_device_whose_peak_is_not_known():
     share, *_ = gpu.rows("nextvlad", torch.device("cpu"), "a device of tomorrow", quick=True)
     assert share.figure is None
     assert "a device of tomorrow" in share.why
+
+
+def test_where_nothing_can_be_compiled_the_other_figures_stand_and_say_why(monkeypatch):
+    def compiled(model, dynamic):
+        def forward(*_):
+            raise TorchDynamoException("no C compiler\nand a trace")
+
+        model.forward = forward
+        return model
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    rows = list(gpu.rows("nextvlad", torch.device("cpu"), "NVIDIA H100 80GB HBM3", quick=True))
+    told = {row.what: row.why or row.figure for row in rows}
+    assert told.pop("nextvlad, training with torch.compile") == "torch.compile: no C compiler"
+    assert told.pop("nextvlad, share of the GPU's peak with torch.compile").endswith("compiler")
+    assert len(told) == 3
+    assert all(figure > 0 for figure in told.values())
 
 
 def test_the_table_has_a_line_for_each_figure_and_names_its_commit(written):
