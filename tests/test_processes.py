@@ -14,9 +14,10 @@ import pytest
 import torch
 from small_models import SMALL
 from small_records import FEATURES, MORE_VIDEOS, write_small_records
+from torch import distributed
 from train_under_torchrun import ROWS
 
-from segment_em import compute
+from segment_em import compute, processes
 from segment_em.dataset import Clips
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
@@ -184,6 +185,23 @@ def test_a_clip_of_nothing_has_no_weight_and_no_video(index_path):
     assert batch.rows.tolist() == []
     assert not batch.mask.any()
     assert not batch.segment_targets(1, 3)[1].any()
+
+
+def test_the_sums_of_nccl_stay_out_of_the_switches_from_the_first_meeting_on(monkeypatch):
+    """Unless the user names another way."""
+    met = []
+    monkeypatch.setattr(distributed, "is_torchelastic_launched", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        distributed,
+        "init_process_group",
+        lambda backend: met.append((backend, os.environ["NCCL_ALGO"])),
+    )
+    monkeypatch.delenv("NCCL_ALGO", raising=False)
+    processes.join(gpus=2)
+    monkeypatch.setenv("NCCL_ALGO", "Ring")
+    processes.join(gpus=2)
+    assert met == [("cpu:gloo,cuda:nccl", "^NVLS"), ("cpu:gloo,cuda:nccl", "Ring")]
 
 
 def test_fewer_gpus_than_promised_are_named_with_both_numbers(monkeypatch):

@@ -236,6 +236,12 @@ def test_where_the_test_set_is_not_rated_validation_stands_for_it(tmp_path, monk
     assert all(None not in entry["ap"] for entry in data["classes"])
 
 
+def test_the_page_says_by_what_f_was_selected(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = SmallReport().write().read_text(encoding="utf-8")
+    assert "estimate next, by average precision with each class counted by its rated posi" in text
+
+
 def data_of(page):
     return json.loads(re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.S)[1])
 

@@ -141,6 +141,10 @@ WRONG = {
         {"evaluation.bootstrap_replicates": 1},
         "evaluation.bootstrap_replicates: 1 is less than the minimum of 2",
     ),
+    "criterion by another name": (
+        {"evaluation.criterion": "auc"},
+        "evaluation.criterion: 'auc' is not one of map, weighted_map",
+    ),
     "nothing submitted": ({"evaluation.top_segments": 0}, "evaluation.top_segments: 0 is less"),
     "nothing localised": (
         {"localisation.threshold": 1.5},

@@ -16,12 +16,11 @@ from itertools import takewhile
 from pathlib import Path
 
 from segment_em.errors import InputError
+from segment_em.provenance import NAMES_ON_HOST
 
 log = logging.getLogger(__name__)
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-# SLURM shows each job its devices as 0, 1, ...; their names on the host stand here.
-NAMES_ON_HOST = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
 # What hides devices: CUDA takes none from the first such name on.
 NO_DEVICE = ("-1", "NoDevFiles")
 SECONDS_BETWEEN_TRIES = 0.2
@@ -72,10 +71,9 @@ def shown(devices: list[str], environment: Mapping[str, str]) -> dict[str, str]:
     """
     if not devices:
         return {}
-    visible = visible_devices(environment)
     found = {VISIBLE: ",".join(devices)}
-    for variable in NAMES_ON_HOST:
-        names = environment.get(variable, "").split(",")
+    for variable in filter(environment.get, NAMES_ON_HOST):
+        visible, names = visible_devices(environment), environment[variable].split(",")
         if len(names) == len(visible):
             found[variable] = ",".join(names[visible.index(device)] for device in devices)
     return found

@@ -203,9 +203,12 @@ def circumstances(device: str) -> dict[str, Any]:
     }
 
 
+# SLURM shows each job its devices as 0, 1, ...; their names on the host stand here.
+NAMES_ON_HOST = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
+
+
 def _gpus() -> list[str]:
-    """SLURM shows each job its devices as 0, 1, ...; their names on the host stand elsewhere."""
-    for variable in ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES"):
+    for variable in (*NAMES_ON_HOST, "CUDA_VISIBLE_DEVICES"):
         if os.environ.get(variable):
             return [name.strip() for name in os.environ[variable].split(",")]
     return ["0"]
