@@ -206,10 +206,12 @@ def test_damaged_scores_never_become_a_label_set(tmp_path):
         label_set([tmp_path / "000.h5"], "label_corrected", "fixed", {"delta": 0.4}, None, 0.0)
 
 
-def test_a_label_set_of_another_number_of_classes_is_refused(tmp_path):
+@pytest.mark.parametrize("class_ids", [[3, 8, 20, 21], [3, 8, 21]])
+def test_a_label_set_of_other_classes_is_refused(tmp_path, class_ids):
     write_labels_file(tmp_path / "000.h5", None)
-    with pytest.raises(InputError, match=r"000\.h5: 3 classes, the label set has 4"):
-        labels.PseudoLabels([tmp_path / "000.h5"], ["a"], None, np.zeros(4))
+    expected = rf"000\.h5: 3 classes that are not the {len(class_ids)} of the label set"
+    with pytest.raises(InputError, match=expected):
+        labels.PseudoLabels([tmp_path / "000.h5"], ["a"], None, class_ids, np.zeros(3))
 
 
 # Weights.

@@ -90,7 +90,9 @@ def test_parts_joined_equal_the_whole():
     ],
 )
 def test_entries_are_the_scores_above_delta(chunk_path, estimation, expected):
-    source = labels.PseudoLabels([chunk_path], ["b", "a"], reading(estimation, 0.4), np.zeros(3))
+    source = labels.PseudoLabels(
+        [chunk_path], ["b", "a"], reading(estimation, 0.4), CLASS_IDS, np.zeros(3)
+    )
     found = source.entries(np.array([0, 1]))
     names = np.array(["b", "a"])[found.clip]
     assert set(zip(names, found.segment, found.column, strict=True)) == expected
@@ -104,6 +106,7 @@ def test_videos_are_found_in_whichever_chunk_they_are(tmp_path):
         [tmp_path / "0.h5", tmp_path / "1.h5"],
         ["a", "b"],
         reading("video_prior", 0.0),
+        CLASS_IDS,
         np.zeros(3),
     )
     found = source.entries(np.array([0, 1]))
@@ -124,7 +127,9 @@ def test_no_chunk_stays_open(tmp_path):
     try:
         label_set(paths, "video_prior", "fixed", {"delta": 0.4}, None, 0.0)
         ids = [f"v{number}" for number in range(20)]
-        source = labels.PseudoLabels(paths, ids, reading("video_prior", 0.4), np.zeros(3))
+        source = labels.PseudoLabels(
+            paths, ids, reading("video_prior", 0.4), CLASS_IDS, np.zeros(3)
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
     assert len(os.listdir("/proc/self/fd")) == open_before
@@ -133,7 +138,9 @@ def test_no_chunk_stays_open(tmp_path):
 
 def test_a_video_without_scores_is_named(chunk_path):
     with pytest.raises(InputError, match="no scores for video 'c'"):
-        labels.PseudoLabels([chunk_path], ["a", "c"], reading("video_prior", 0.4), np.zeros(3))
+        labels.PseudoLabels(
+            [chunk_path], ["a", "c"], reading("video_prior", 0.4), CLASS_IDS, np.zeros(3)
+        )
 
 
 def test_the_same_scores_give_the_same_bytes(tmp_path, chunk_path):
@@ -213,7 +220,9 @@ def test_an_e_step_without_any_positive_stops_and_names_delta_and_the_highest_sc
 
 def entries_of(chunk_path, reading, video="a"):
     """{(segment, column): (value, weight)}."""
-    found = labels.PseudoLabels([chunk_path], [video], reading, np.zeros(3)).entries(np.array([0]))
+    found = labels.PseudoLabels([chunk_path], [video], reading, CLASS_IDS, np.zeros(3)).entries(
+        np.array([0])
+    )
     places = zip(found.segment.tolist(), found.column.tolist(), strict=True)
     return dict(zip(places, zip(found.value, found.weight, strict=True), strict=True))
 

@@ -163,11 +163,17 @@ def test_unrated_classes_count_as_configured(tmp_path, index_path, pretrained, h
 
 
 @pytest.mark.parametrize(
-    ("soft", "agreement", "offset"),
-    [(False, False, 0.0), (True, False, 0.0), (False, True, 0.0), (False, False, -9.0)],
+    ("soft", "agreement", "offset", "class_ids"),
+    [
+        (False, False, 0.0, CLASS_IDS),
+        (True, False, 0.0, CLASS_IDS),
+        (False, True, 0.0, CLASS_IDS),
+        (False, False, -9.0, CLASS_IDS),
+        (False, False, 0.0, [3, 8, 2**53 + 1]),  # which is no float64
+    ],
 )
 def test_an_m_step_reads_its_labels_as_they_are_to_be_taken(
-    tmp_path, index_path, small_index, handed, soft, agreement, offset
+    tmp_path, index_path, small_index, handed, soft, agreement, offset, class_ids
 ):
     """All score .6; .5 is enough where the video carries the class, .7 elsewhere.
 
@@ -181,12 +187,12 @@ def test_an_m_step_reads_its_labels_as_they_are_to_be_taken(
     indptr = np.array([0, 3, 5, 5, 6, 11])
     chunk, label_set, taught = (tmp_path / name for name in ("000.h5", "set.csv", "m.safetensors"))
     labels.write_pseudo_labels(
-        chunk, sparse, small_index.video_ids, indptr, np.array(CLASS_IDS), {}
+        chunk, sparse, small_index.video_ids, indptr, np.array(class_ids), {}
     )
     counts = {"videos": 1, "videos_with_positive": 1, "positives": [3, 3, 0]}
     totals = {"score_sum": [1.8, 1.8, 0.0], "segments": 11}
     thresholds = {"threshold": 0.5, "threshold_others": 0.7}
-    pd.DataFrame({"class": CLASS_IDS, **thresholds, **counts, **totals}).to_csv(
+    pd.DataFrame({"class": class_ids, **thresholds, **counts, **totals}).to_csv(
         label_set, index=False
     )
     calibration = tmp_path / "calibration.json"
@@ -196,6 +202,7 @@ def test_an_m_step_reads_its_labels_as_they_are_to_be_taken(
         *(settings(), taken, [index_path], [chunk], label_set),
         *(calibration if offset else None, taught, JOB),
     )
+    assert load_weights(taught)[1].class_ids == class_ids
     video, segment, column, value, weight = handed["clips"].source.entries(np.array([0, 1]))[:5]
     places = [(v, s, c) for v, s, c, y in zip(video, segment, column, value, strict=True) if y > 0]
     assert sorted(places) == ([] if offset else [(0, s, c) for s in range(3) for c in (0, 1)])

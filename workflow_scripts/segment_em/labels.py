@@ -266,16 +266,20 @@ class PseudoLabels:
         paths: Iterable[str | Path],
         video_ids: np.ndarray,
         reading: Reading,
+        class_ids: np.ndarray,
         prior_C: np.ndarray,
     ) -> None:
-        """video_ids: of the index that rows refer to. prior_C: mean label of the segments."""
+        """video_ids: of the index that rows refer to.
+
+        class_ids: int64 [C], those of the label set. prior_C: mean label of the segments.
+        """
         paths = list(paths)
         found, stored_ids = [], []
         for chunk in read_chunks(paths):
             hdf5.require(
-                len(chunk.class_ids) == len(prior_C),
-                f"{chunk.path}: {len(chunk.class_ids)} classes, the label set has {len(prior_C)}; "
-                "delete the label set to make it anew",
+                np.array_equal(chunk.class_ids, class_ids),
+                f"{chunk.path}: {len(chunk.class_ids)} classes that are not the {len(class_ids)} "
+                "of the label set; delete the label set to make it anew",
             )
             check_entries(chunk)
             found.append(_listed(chunk, reading))

@@ -142,8 +142,9 @@ def maximise(
     calibration_path: that of the label set, if it has one.
     """
     index = read_index(index_paths)
-    label_set = np.genfromtxt(label_set_path, delimiter=",", names=True, ndmin=1)
-    class_ids = label_set["class"].astype(np.int64)
+    # Each column by what it holds: as a float64 a class id above 2^53 would be another one.
+    label_set = np.genfromtxt(label_set_path, None, delimiter=",", names=True, ndmin=1)
+    class_ids = label_set["class"]
     reading = Reading(
         estimators.load(taken.estimation),
         np.stack([label_set["threshold_others"], label_set["threshold"]], axis=1),
@@ -153,7 +154,7 @@ def maximise(
     )
     total = label_set["score_sum" if reading.soft else "positives"]
     prior_C = total / label_set["segments"]
-    source = PseudoLabels(pseudo_label_paths, index.video_ids, reading, prior_C)
+    source = PseudoLabels(pseudo_label_paths, index.video_ids, reading, class_ids, prior_C)
     objective = estimated_objective(settings.segment_frames)
     _train_fresh(settings, index, class_ids, source, objective, out, job)
 
