@@ -20,7 +20,7 @@ from plugins import PluginError, fits, parted, plugins_of, signature
 
 from segment_em.class_lists import read_class_list, read_vocabulary
 from segment_em.errors import InputError
-from segment_em.options import keeps
+from segment_em.options import holds
 from segment_em.simulation.settings import RATED_FRAMES, Settings
 
 TRAINING_KEYS = ("learning_rate", "batch", "video_loss")
@@ -80,7 +80,7 @@ def _option_mistakes(
         return  # a rule may name another option
     for key, (_, rules) in annotated.items():
         for rule in rules:
-            if not keeps(rule, given[key], given):
+            if not holds(rule, given[key], given):
                 yield f"{where}.{key}: {given[key]!r} is not {rule}"
 
 
@@ -102,6 +102,8 @@ def _em_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
                     estimation,
                     plugins_of("estimators"),
                 )
+            else:
+                signature(f"estimators/{estimation}.py", "keep")
     rule = em["threshold"]["rule"]
     wanted = signature(f"thresholds/{rule}.py", "thresholds")
     if wanted is None:

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from segment_em.options import BOUNDS, DIVISOR, is_rule
+
 LIBRARY = Path(__file__).parent.parent / "workflow_scripts" / "segment_em"
 TYPES = {"int": int, "float": float, "bool": bool, "str": str}
 
@@ -40,18 +42,25 @@ def signature(file: str, function: str) -> dict[str, str] | None:
         if not found:
             raise PluginError(f"{path}: no {function} in it; docs/models.md and README show one")
         node = found[0]
-    return {option.arg: _annotation(path, option) for option in node.args.kwonlyargs}
+    names = [option.arg for option in node.args.kwonlyargs]
+    return {option.arg: _annotation(path, option, names) for option in node.args.kwonlyargs}
 
 
-def _annotation(path: Path, option: ast.arg) -> str:
+def _annotation(path: Path, option: ast.arg, names: list[str]) -> str:
     """The annotation of an option as text, if it is one that a configuration can fill."""
     where = f"{path}:{option.lineno}: option '{option.arg}'"
     if option.annotation is None:
         raise PluginError(f"{where} has no type; annotate it: int, float, bool, str or Literal")
     annotation = ast.unparse(option.annotation)
-    kind = parted(annotation)[0]
+    kind, rules = parted(annotation)
     if kind not in TYPES and not kind.startswith("Literal["):
         raise PluginError(f"{where} is {kind}; it can be int, float, bool, str or Literal")
+    for rule in rules:
+        if not is_rule(rule, names):
+            raise PluginError(
+                f"{where}: {rule!r} is no rule; write {', '.join(BOUNDS)} and a number, or "
+                f"'{DIVISOR}' and another option"
+            )
     return annotation
 
 

@@ -18,7 +18,7 @@ from segment_em import models
 from segment_em.errors import InputError
 from segment_em.models import bigru, nextvlad, transformer
 from segment_em.models._segments import with_context
-from segment_em.options import keeps
+from segment_em.options import holds, is_rule
 
 FEATURES = {"rgb": 8, "audio": 4}
 PAPER_FEATURES = {"rgb": 1024, "audio": 128}
@@ -451,7 +451,7 @@ def test_options_are_required_keywords_with_plain_annotations(architecture, fusi
         annotation = option.annotation
         if typing.get_origin(annotation) is typing.Annotated:
             annotation, *rules = typing.get_args(annotation)
-            assert all(isinstance(keeps(rule, 1, {"hidden": 1}), bool) for rule in rules)
+            assert all(is_rule(rule, {"hidden"}) for rule in rules)
         plain = annotation in (int, float, bool, str)
         assert plain or typing.get_origin(annotation) is typing.Literal
 
@@ -647,6 +647,7 @@ def test_an_unknown_architecture_is_refused_with_those_there_are():
     [
         ("frame_level", r"models/mine\.py: Model has no frame_level"),
         ("classifier", r"models/mine\.py: Model has no classifier = nn"),
+        ("context", r"models/mine\.py: Model is frame_level and has no context"),
     ],
 )
 def test_a_model_of_ones_own_that_lacks_a_part_is_refused_by_name(monkeypatch, lacks, message):
@@ -655,6 +656,7 @@ def test_a_model_of_ones_own_that_lacks_a_part_is_refused_by_name(monkeypatch, l
 
         def __init__(self, features, classes, segment_frames):
             super().__init__()
+            self.context = None if lacks == "context" else 0
             self.classifier = nn.Linear(3, 1 if lacks == "classifier" else classes)
 
     monkeypatch.setattr(models, "architectures", lambda: ["mine"])
@@ -707,12 +709,12 @@ def test_options_that_do_not_fit_are_refused_by_name(architecture, changes, mess
     ],
 )
 def test_a_rule_for_options_means_what_it_says(rule, value, kept):
-    assert keeps(rule, value, {"hidden": 12}) is kept
+    assert holds(rule, value, {"hidden": 12}) is kept
 
 
-def test_a_rule_that_nobody_knows_is_named():
-    with pytest.raises(ValueError, match="no rule for options: 'around 3'"):
-        keeps("around 3", 4, {})
+@pytest.mark.parametrize("rule", ["around 3", "at least one", "atleast 1", "a divisor of width", 3])
+def test_what_is_no_rule_is_known_as_such(rule):
+    assert not is_rule(rule, {"hidden"})
 
 
 @pytest.mark.parametrize("context", [0, 1, 2])

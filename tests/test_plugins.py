@@ -61,6 +61,14 @@ WRONG = {
         r"option 'width' is list\[int\]; it can be",
     ),
     "no class": ("class Modle:\n    pass\n", r"mine\.py: no Model\.__init__ in it"),
+    "a mistyped rule": (
+        MODEL.format(options='width: Annotated[int, "atleast 1"]'),
+        r"mine\.py:3: option 'width': 'atleast 1' is no rule; write at least, above, below and a ",
+    ),
+    "a divisor of nothing": (
+        MODEL.format(options='width: int, heads: Annotated[int, "a divisor of widht"]'),
+        r"option 'heads': 'a divisor of widht' is no rule; .* 'a divisor of' and another option",
+    ),
     "no constructor": ("class Model:\n    pass\n", r"mine\.py: no Model\.__init__ in it"),
     "half written": (
         "class Model:\n    def __init__(self,\n",
@@ -75,6 +83,13 @@ def test_a_mistake_in_a_file_is_told_with_its_place(config, write, name):
     write("models/mine.py", text)
     config["models"]["bigru"] = config["models"]["bigru"] | {"architecture": "mine"}
     with pytest.raises(ConfigError, match=message):
+        checked(config)
+
+
+def test_an_estimator_without_its_function_is_told_before_any_job(config, write):
+    path = write("estimators/careful.py", "def keeps(scores, thresholds, in_video_labels):\n    1")
+    config["em"]["iterations"] = [["bigru@careful"]]
+    with pytest.raises(ConfigError, match=f"{path}: no keep in it"):
         checked(config)
 
 

@@ -4,19 +4,25 @@
 these words before any job, without importing the model, and the options when a model is built.
 """
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Container, Mapping
 from typing import Any
 
+BOUNDS = {"at least": operator.ge, "above": operator.gt, "below": operator.lt}
+DIVISOR = "a divisor of"
 
-def keeps(rule: str, value: float, options: Mapping[str, Any]) -> bool:
-    """Whether a value is "at least", "above" or "below" a number, or "a divisor of" an option."""
+
+def is_rule(rule: object, options: Container[str]) -> bool:
+    """Whether it is a rule: a bound and a number, or "a divisor of" one of the options."""
+    kind, _, bound = str(rule).rpartition(" ")
+    if kind == DIVISOR:
+        return bound in options
+    return kind in BOUNDS and bound.removeprefix("-").replace(".", "", 1).isdecimal()
+
+
+def holds(rule: str, value: float, options: Mapping[str, Any]) -> bool:
+    """Whether an option's value is as a rule says; options: all of them, by name."""
     kind, _, bound = rule.rpartition(" ")
-    if kind == "at least":
-        return value >= float(bound)
-    if kind == "above":
-        return value > float(bound)
-    if kind == "below":
-        return value < float(bound)
-    if kind == "a divisor of":
+    if kind == DIVISOR:
         return not value or not options[bound] % value
-    raise ValueError(f"no rule for options: {rule!r}")
+    return BOUNDS[kind](value, float(bound))

@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from segment_em.errors import InputError
-from segment_em.options import keeps
+from segment_em.options import holds
 
 # A class that no training label or every training label names has no finite log-odds.
 SMALLEST_PRIOR = 1e-4
@@ -59,13 +59,18 @@ def build(
     model = importlib.import_module(f"{__name__}.{architecture}").Model
     for name, annotation in get_type_hints(model.__init__, include_extras=True).items():
         for rule in getattr(annotation, "__metadata__", ()):
-            if name in options and not keeps(rule, options[name], options):
+            if name in options and not holds(rule, options[name], options):
                 raise InputError(f"models: {name} is {options[name]}; it must be {rule}")
     built = model(dict(features), classes, segment_frames, **options)
     if not isinstance(getattr(built, "frame_level", None), bool):
         raise InputError(
             f"models/{architecture}.py: Model has no frame_level: set True if the score of a "
             "segment depends on its own frames alone, False if on the whole video"
+        )
+    if built.frame_level and not isinstance(getattr(built, "context", None), int):
+        raise InputError(
+            f"models/{architecture}.py: Model is frame_level and has no context: set how many "
+            "segments on either side a score depends on, 0 for none"
         )
     layer = getattr(built, "classifier", None)
     if not isinstance(layer, nn.Linear) or layer.out_features != classes:
@@ -77,10 +82,11 @@ def build(
 
 
 def set_prior(model: nn.Module, prior_C: torch.Tensor) -> None:
-    """Let a new model's scores start near the share of videos that carry each class.
+    """Let a new model's scores start near the share of what it learns from that has each class.
 
     The bias of the classifier becomes the log-odds of `prior_C` (float [C], cut to
-    [1e-4, 1 - 1e-4]). Its weights stay as they are: see docs/models.md.
+    [1e-4, 1 - 1e-4]): the share of videos, or in the M-step the mean label of the segments. Its
+    weights stay as they are: see docs/models.md.
     """
     prior_C = prior_C.double().clamp(SMALLEST_PRIOR, 1 - SMALLEST_PRIOR)
     with torch.no_grad():
