@@ -4,11 +4,12 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 from plugins import signature
+
+from segment_em.files import matching
 
 SPLITS = ("train", "segments", "test")
 # Of the mean number of files: what a chunk has at most.
@@ -63,7 +64,7 @@ def chunked(files: list[str], chunks: int) -> dict[str, list[str]]:
 def files_of(entry: str | list[str]) -> list[str]:
     """The files that a glob, or a list of files and globs, names; sorted, each once."""
     patterns = [entry] if isinstance(entry, str) else entry
-    found = {file for pattern in patterns for file in _matches(os.path.expanduser(pattern))}
+    found = {file for pattern in patterns for file in matching(os.path.expanduser(pattern))}
     return sorted(map(as_argument, found))
 
 
@@ -71,8 +72,3 @@ def as_argument(file: str) -> str:
     """The path in a form that no job takes for an option; ~ is the user's home."""
     file = os.path.expanduser(file)
     return os.path.abspath(file) if file.startswith("-") else file
-
-
-def _matches(pattern: str) -> list[str]:
-    """A file of just this name, or what the glob matches."""
-    return [pattern] if os.path.isfile(pattern) else glob(pattern, recursive=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from datasets import Dataset
-from entries import files_of, initial_models, split_member
+from entries import as_argument, files_of, initial_models, split_member
 from job_settings import JobSettings
 
 STAGES = ("pretrained", "finetuned")
@@ -131,7 +131,10 @@ class Experiment:
         return self.scores(run, part).removesuffix(".json") + ".ratings.csv"
 
     def selected(self, i: int | str, ending: str) -> str:
-        """selected.json, .safetensors or .ratings.csv: F of an iteration, and who teaches next."""
+        """selected.json, .safetensors or .ratings.csv: F of an iteration, and who teaches next.
+
+        One job makes the three, so they lie in one folder, whichever is asked for first.
+        """
 
         def decides() -> tuple[str, list[str]]:
             runs = self.runs(int(i))
@@ -139,7 +142,7 @@ class Experiment:
             inputs += self.candidates(i)
             return self.settings.selection(i), inputs + self.mean_teacher(i) + self.f_of_before(i)
 
-        return self._file(f"em/iteration-{i}/selected.{ending}", decides)
+        return self._file(f"em/iteration-{i}/selected.json", decides).removesuffix("json") + ending
 
     def candidates(self, i: int | str) -> list[str]:
         """The weights of an iteration among which F is chosen."""
@@ -264,7 +267,7 @@ class Experiment:
     def new_record_patterns(self) -> list[str]:
         """As they are configured, since a command has no room for thousands of names."""
         patterns = self.config.get("localise", {}).get("records", [])
-        return [patterns] if isinstance(patterns, str) else patterns
+        return list(map(as_argument, [patterns] if isinstance(patterns, str) else patterns))
 
     # Plug-ins that jobs load by name -------------------------------------------------------------
 

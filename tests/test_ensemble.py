@@ -45,6 +45,11 @@ def test_a_heavier_member_counts_more():
     np.testing.assert_allclose(ensemble.mean(members, [1.0, 3.0]), [[0.75]])
 
 
+UNKNOWN = json.dumps(
+    {"members": [{"weights": "a", "weight": 1}], "join": "median", "video_filter": 0, "shifts": [0]}
+)
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"ensemble\.json: cannot be read \(No such file"):
         ensemble.members_of(tmp_path / "ensemble.json")
@@ -52,7 +57,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         ensemble.description_of(tmp_path / "ensemble.json")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"members": [{"weights": "a"}]}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"members": [{"weights": "a"}]}', UNKNOWN])
 def test_what_is_no_ensemble_is_refused(tmp_path, text):
     (tmp_path / "ensemble.json").write_text(text)
     with pytest.raises(InputError, match=r"ensemble\.json: not an ensemble"):

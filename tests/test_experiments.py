@@ -12,6 +12,7 @@ from configuration import ConfigError
 from snakemake.utils import update_config
 from variations import experiments_of
 
+from segment_em.files import matching
 from segment_em.simulation.settings import Settings
 from segment_em.simulation.world import World
 
@@ -287,12 +288,42 @@ def test_a_calibration_is_of_the_teacher_of_its_iteration(config):
     assert one.calibration(2) != other.calibration(2)
 
 
+def test_new_videos_are_named_to_their_job_as_they_were_checked(config, tmp_path, monkeypatch):
+    """The job gets patterns, which no shell expands, and none may look like an option."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("new1.h5", "-new.h5"):
+        (tmp_path / name).touch()
+    config["localise"] = {"records": ["~/new*.h5", "-new.h5"]}
+    demo = experiments_of(config)["demo"]
+    assert demo.new_record_patterns() == [f"{tmp_path}/new*.h5", f"{tmp_path}/-new.h5"]
+    assert matching(demo.new_record_patterns()[0]) == [f"{tmp_path}/new1.h5"]
+
+
+def own_records(config, folder):
+    """Configure records that are no one's simulation, and have no seed."""
+    for split in ("train", "segments", "test"):
+        (folder / f"{split}.tfrecord").touch()
+        config["data"][split] = str(folder / f"{split}.tfrecord")
+    (folder / "classes.csv").write_text("Index\n3\n")
+    config["data"]["segment_classes"] = str(folder / "classes.csv")
+
+
 def test_an_ablation_does_not_lean_on_the_run_that_is_configured_beside_it(config, tmp_path):
     """On records of one's own, which have no seed, the default equals it."""
-    for split in ("train", "segments", "test"):
-        (tmp_path / f"{split}.tfrecord").touch()
-        config["data"][split] = str(tmp_path / f"{split}.tfrecord")
-    (tmp_path / "classes.csv").write_text("Index\n3\n")
-    config["data"]["segment_classes"] = str(tmp_path / "classes.csv")
+    own_records(config, tmp_path)
     default, _ = varied(config, em={"labels": "soft"})
     assert own(default, weights(default)) == weights(default)
+    endings = ("json", "safetensors", "ratings.csv")
+    selected = [default.selected(i, end) for i in range(3) for end in endings]
+    assert own(default, selected) == selected
+
+
+def test_what_one_job_selects_lies_in_one_folder(config, tmp_path):
+    """Also where the configured run asks for weights of which a variation asked for the JSON."""
+    own_records(config, tmp_path)
+    found = experiments_of(ablation(config, other={"em": {"labels": "soft"}}, data={"mine": None}))
+    main = next(iter(found.values()))
+    assert main.selected(2, "json").removesuffix("json") == main.selected(
+        2, "safetensors"
+    ).removesuffix("safetensors")

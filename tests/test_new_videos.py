@@ -181,7 +181,7 @@ def test_a_run_that_was_copied_elsewhere_works_from_there(run_folder, records, t
 
 def test_what_the_result_came_from_is_told_beside_it(run_folder, records):
     folder, _ = records
-    job = Job({}, ensemble.files_of(run_folder / "ensemble.json"), threads=1, workers=0, gpus=0)
+    job = Job({}, ensemble.with_members(run_folder / "ensemble.json"), threads=1, workers=0, gpus=0)
     path = folder / "new1.tfrecord"
     localise(run_folder / "ensemble.json", [str(path)], None, folder / "found.csv", 4, job)
     inputs = json.loads((folder / "found.csv.how.json").read_text())["stamp"]["inputs"]

@@ -10,7 +10,7 @@ def main() -> None:
     args = parser.parse_args()
     config = dict(args.config)
     floor, top = config.pop("floor"), config.pop("top")
-    job = command_line.job(args, [*ensemble.files_of(args.teacher), *args.weights, args.index])
+    job = command_line.job(args, [*ensemble.with_members(args.teacher), *args.weights, args.index])
     settings = scoring.Inference(**config, videos=args.videos)
     scoring.estimate(args.teacher, args.index, floor, top, args.out, settings, job)
 

@@ -20,7 +20,7 @@ def main() -> None:
     config = dict(args.config)
     measure = evaluation.Measure(**config.pop("measure"))
     fraction = config.pop("validation_fraction", None)
-    files = [file for path in scorers.values() for file in ensemble.files_of(path)]
+    files = [file for path in scorers.values() for file in ensemble.with_members(path)]
     job = command_line.job(args, inputs=[*args.index, *files, *args.weights])
     settings = scoring.Inference(**config, videos=args.videos)
     evaluation.evaluate_models(

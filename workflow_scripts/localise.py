@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("--how", help="file that tells how it came to be: else OUT.how.json")
     args = parser.parse_args()
     args.config = {} if args.threshold is None else {"threshold": args.threshold}
-    job = command_line.job(args, inputs=[*ensemble.files_of(args.ensemble), *args.weights])
+    job = command_line.job(args, inputs=[*ensemble.with_members(args.ensemble), *args.weights])
     # Apart from found.json, which may be a result too.
     how = args.how or f"{args.out}.how.json"
     new_videos.localise(

@@ -8,7 +8,7 @@ def main() -> None:
     parser.add_argument("--ensemble", required=True, help="members.json, or one model's weights")
     parser.add_argument("--index", required=True, help="index of one chunk of the test split")
     args = parser.parse_args()
-    files = ensemble.files_of(args.ensemble)
+    files = ensemble.with_members(args.ensemble)
     job = command_line.job(args, inputs=[*files, *args.weights, args.index])
     settings = scoring.Inference(**args.config, videos=args.videos)
     scoring.predict(args.ensemble, args.index, args.out, settings, job)

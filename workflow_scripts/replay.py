@@ -11,7 +11,7 @@ def main() -> None:
     parser.add_argument("--segments", nargs="+", required=True, help="index of the rated videos")
     parser.add_argument("--validation-out", required=True, help="--out is of the test videos")
     args = parser.parse_args()
-    files = [*ensemble.files_of(args.scorer), *args.weights]
+    files = [*ensemble.with_members(args.scorer), *args.weights]
     files += [args.shown, *args.test, *args.segments]
     indexes = {"test": args.test, "validation": args.segments}
     outs = {"test": args.out, "validation": args.validation_out}

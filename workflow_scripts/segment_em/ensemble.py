@@ -109,6 +109,8 @@ def read(path: str | Path) -> Ensemble:
             (Path(os.path.normpath(path.parent / member["weights"])), float(member["weight"]))
             for member in told["members"]
         )
+        if told["join"] not in JOINS:
+            raise ValueError(f"join {told['join']!r}")
         shifts = tuple(map(int, told["shifts"]))
         return Ensemble(members, told["join"], float(told["video_filter"]), shifts)
     except OSError as error:
@@ -124,7 +126,7 @@ def members_of(path: str | Path) -> list[tuple[Path, float]]:
     return list(read(path).members)
 
 
-def files_of(path: str | Path) -> list[Path]:
+def with_members(path: str | Path) -> list[Path]:
     """An ensemble's file and the weights of its members; of any other file just itself."""
     return list(dict.fromkeys([Path(path), *(file for file, _ in members_of(path))]))
 

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from glob import glob
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -77,6 +78,11 @@ def scratch(path: str | Path, size: int) -> Iterator[BinaryIO]:
             file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
             os.posix_fallocate(file.fileno(), 0, size)
         yield file
+
+
+def matching(pattern: str) -> list[str]:
+    """The file of just this name, which may look like a glob, or what the glob matches."""
+    return [pattern] if os.path.isfile(pattern) else glob(pattern, recursive=True)
 
 
 def quoted(field: str) -> str:

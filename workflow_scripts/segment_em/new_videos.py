@@ -5,7 +5,6 @@ N segments, C classes
 
 import logging
 from collections.abc import Iterator, Sequence
-from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from segment_em import interval_files
 from segment_em.checkpoint import read_specification
 from segment_em.ensemble import check_weights, description_of, members_of
 from segment_em.errors import InputError
+from segment_em.files import matching
 from segment_em.index import Index
 from segment_em.indexing import build_index
 from segment_em.left_out import frames_apart
@@ -39,7 +39,7 @@ def localise(
     threshold: in [0, 1]; None: the run's own. out: its ending says the format. how: file that tells
     how `out` came to be. videos: a batch.
     Videos are scored a batch at a time, and their rows written at once. Raises InputError for
-    what index.build_index and scoring.Scorer refuse, and where `out` cannot be written.
+    what indexing.build_index and scoring.Scorer refuse, and where `out` cannot be written.
     """
     interval_files.require_known(out)
     if threshold is not None and not 0 <= threshold <= 1:
@@ -66,9 +66,7 @@ def files_of(patterns: Sequence[str]) -> list[str]:
     """
     found: set[str] = set()
     for pattern in patterns:
-        # A file may have a name that would be a glob.
-        files = [pattern] if Path(pattern).is_file() else glob(pattern, recursive=True)
-        if not files:
+        if not (files := matching(pattern)):
             raise InputError(f"no file matches '{pattern}': check the path")
         found.update(files)
     return sorted(found)
