@@ -159,6 +159,20 @@ def test_differences_are_paired_by_seed_and_averaged_over_data(compared):
     assert gain["all", "default"] == pytest.approx(0.11)
 
 
+def test_a_variation_may_draw_more_often(compared):
+    runs, paths = compared
+    plain = ablation.differences(ablation.Draws(runs, paths))
+    for run, path in zip(runs, paths, strict=True):
+        told = json.loads(path.read_text())
+        for measure in told["measures"].values():
+            measure["draws"] += [0.0] * 10 if run["variation"] == "other" else []
+        path.write_text(json.dumps(told))
+    assert len(told["measures"]["ensemble"]["draws"]) == 31
+    found = ablation.differences(ablation.Draws(runs, paths))
+    against = plain["difference"] == "ensemble - default"
+    pd.testing.assert_frame_equal(found[against], plain[against])
+
+
 def test_an_experiment_without_controls_is_compared_with_the_first_alone(compared):
     runs, paths = compared
     for run, path in zip(runs, paths, strict=True):

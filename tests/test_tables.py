@@ -8,6 +8,14 @@ import pytest
 from segment_em import tables
 
 
+def test_a_class_may_be_called_a_number_or_na(tmp_path):
+    (tmp_path / "a.csv").write_text("class,name,ap\n3,7,0.5\n5,NA,\n8,,1\n")
+    table = tables.read_table(tmp_path / "a.csv")
+    assert table["name"].fillna("").tolist() == ["7", "NA", ""]
+    (tmp_path / "a.csv").write_text("class,name\n3,7\n5,8\n")
+    assert tables.read_table(tmp_path / "a.csv")["name"].tolist() == ["7", "8"]
+
+
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
     """Results of one iteration with one member, its control, and both ensembles."""

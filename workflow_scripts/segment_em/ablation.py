@@ -52,7 +52,7 @@ def summarise(
             "map": row["test_map"],
             "draws": _draws(found[_run(row)], row["stage"] or "ensemble", replicates),
         }
-        for name, row in _measured(read_table(table_path), map(_read, selections))
+        for name, row in _measured(read_table(table_path), map(read_json, selections))
     }
     report = {"measures": measures, "starved": {path: _starved(path) for path in label_sets}}
     write_json(out, report | {"stamp": dict(stamp)})
@@ -101,15 +101,11 @@ def _starved(path: str) -> list[int]:
     return table.loc[starved, "class"].tolist()
 
 
-def _read(path: Path) -> Any:
-    return read_json(path)
-
-
 def runs_table(runs: Sequence[Mapping[str, Any]], summaries: Sequence[str | Path]) -> pd.DataFrame:
     """A row an experiment: data, variation, seed, test mAP of each measure, starved classes."""
     rows = []
     for run, path in zip(runs, summaries, strict=True):
-        summary = _read(Path(path))
+        summary = read_json(path)
         scores = {name: measure["map"] for name, measure in summary["measures"].items()}
         starved = len(set().union(*summary["starved"].values()))
         rows.append({key: run[key] for key in RUN} | scores | {"starved": starved})
@@ -123,7 +119,7 @@ class Draws:
         """runs: {"data", "variation", "seed"} of each; summaries: their summary.json."""
         self.found: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for run, path in zip(runs, summaries, strict=True):
-            measures = _read(Path(path))["measures"]
+            measures = read_json(path)["measures"]
             self.found.setdefault((run["data"], run["variation"]), []).append(measures)
         self.data = list(dict.fromkeys(run["data"] for run in runs))
         self.variations = list(dict.fromkeys(run["variation"] for run in runs))
@@ -167,7 +163,10 @@ def _difference_rows(
     rows, errors = [], []
     for data in draws.data:
         maps_S = np.subtract(*(draws.maps(data, *side) for side in pair))
-        errors.append(Error.of(maps_S, np.subtract(*(draws.draws(data, *side) for side in pair))))
+        draws_SB = [draws.draws(data, *side) for side in pair]
+        # A variation may draw more often than another; the first draws are the same.
+        common = min(side.shape[1] for side in draws_SB)
+        errors.append(Error.of(maps_S, np.subtract(*(side[:, :common] for side in draws_SB))))
         sd = maps_S.std(ddof=1) if len(maps_S) > 1 else None
         se = standard_error(errors[-1:])
         rows.append({"data": data, "mean": maps_S.mean(), "sd": sd, "se": se})

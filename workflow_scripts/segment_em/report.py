@@ -84,7 +84,7 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
         criterion=CRITERIA[results.json("em/iteration-0/selected.json")["by"]],
         made=read_json(beside(results.path("table.csv")))["circumstances"],
         figures={p.stem: svg_of(p) for p in of_figure.values() if p.suffix == ".svg"},
-        tables={name: table.to_dict("records") for name, table in tables.items()},
+        tables={name: _records(table) for name, table in tables.items()},
         truth=bool(tables["against_truth"]["precision"].notna().any()),
         losses=_losses(tables["training_curves"]),
         longest=_longest(tables["timeline"]),
@@ -223,18 +223,23 @@ def _compared_classes(
     }
 
 
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table; what is missing is None."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
 def _classes(table: pd.DataFrame, index: Index) -> list[dict[str, Any]]:
     """The classes for the page's table: id, name, ap (by column), rated and positive segments."""
     rated = pd.DataFrame({"class": index.ratings.class_id, "positive": index.ratings.positive})
     counts = rated.groupby("class")["positive"].agg(["size", "sum"])
     columns = [name for name in table.columns if name not in ("class", "name")]
     rows = []
-    for row in table.to_dict("records"):
+    for row in table.fillna({"name": ""}).to_dict("records"):
         size, positives = counts.loc[row["class"]] if row["class"] in counts.index else (0, 0)
         rows.append(
             {
                 "id": row["class"],
-                "name": row["name"] if isinstance(row["name"], str) else "",
+                "name": row["name"],
                 "ap": [None if np.isnan(row[name]) else round(row[name], 4) for name in columns],
                 "rated": int(size),
                 "positives": int(positives),

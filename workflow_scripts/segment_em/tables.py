@@ -23,8 +23,8 @@ STAGES = ("pretrained", "finetuned")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """A CSV file in which only what is empty is missing: a class or a model may be called NA."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    """A CSV file in which only what is empty is missing: a class may be called NA, or 7."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"name": str})
 
 
 def results_table(
