@@ -22,7 +22,7 @@ TRAINING = SCORING | {
     "seed": 0,
 }
 MEASURE = {"top_segments": 1000, "replicates": 20, "seed": 0}
-RULE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05, "delta": 1.0}
+RULE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05}
 RECORDS = {
     "features": list(FEATURES.items()),
     "segment_frames": SEGMENT_FRAMES,

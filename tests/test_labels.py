@@ -187,7 +187,7 @@ def test_label_set_counts_by_hand(chunk_path):
 def test_label_set_does_not_depend_on_the_chunks(tmp_path, chunk_path):
     write(tmp_path / "a.h5", SCORES[:2], CARRIED[:2], ["a"], [0, 2])
     write(tmp_path / "b.h5", SCORES[2:], CARRIED[2:], ["b"], [0, 1])
-    quantile = {"share": 0.5, "other_share": 0.2, "delta": 1.0}
+    quantile = {"share": 0.5, "other_share": 0.2}
     for rule, options in [("fixed", {"delta": 0.4}), ("class_quantile", quantile)]:
         whole = label_set([chunk_path], "video_prior", rule, options, None, 0.0)
         parts = label_set(
@@ -201,7 +201,7 @@ def test_thresholds_below_what_is_stored_are_warned_of(tmp_path, caplog):
     scores = np.array([[0.03, 0.02, 0], [0.01, 0.9, 0]], np.float32)
     carried = np.array([[True, False, False], [False, True, False]])
     write(tmp_path / "x.h5", scores, carried, ["a", "b"], [0, 1, 2])
-    options = {"share": 0.5, "other_share": 0.5, "delta": 1.0}
+    options = {"share": 0.5, "other_share": 0.5}
     label_set([tmp_path / "x.h5"], "video_prior", "class_quantile", options, None, 0.05)
     assert "em.keep.floor" not in caplog.text
     label_set([tmp_path / "x.h5"], "label_corrected", "class_quantile", options, None, 0.05)

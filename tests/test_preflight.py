@@ -10,7 +10,7 @@ from segment_em import preflight
 from segment_em.errors import InputError
 
 CLASSES = np.array([3, 8, 20, 50])
-QUANTILE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05, "delta": 1.0}
+QUANTILE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05}
 FIXED = {"rule": "fixed", "delta": 0.9}
 
 

@@ -49,7 +49,7 @@ def test_a_rule_of_ones_own_that_returns_no_finite_number_is_named(monkeypatch):
 def test_class_quantile_leaves_the_wanted_share_of_distinct_scores(share):
     rng = np.random.default_rng(1)
     scores = np.unique(rng.random(400).astype(np.float16))
-    limit = class_quantile(histogram([scores]), share=share, other_share=1.0, delta=1.0)[0, 1]
+    limit = class_quantile(histogram([scores]), share=share, other_share=1.0)[0, 1]
     wanted = sorted(scores, reverse=True)[: round(share * len(scores))]
     assert sorted(scores[scores > limit], reverse=True) == wanted
 
@@ -57,20 +57,20 @@ def test_class_quantile_leaves_the_wanted_share_of_distinct_scores(share):
 @pytest.mark.parametrize(("segments", "labels"), [(9, 3), (10, 4), (12, 4)])
 def test_class_quantile_rounds_as_the_preflight_does(segments, labels):
     scores = np.arange(1, segments + 1) / 128  # exact in float16; .35 of them: 3.15, 3.5, 4.2
-    limit = class_quantile(histogram([scores]), share=0.35, other_share=1.0, delta=1.0)[0, 1]
+    limit = class_quantile(histogram([scores]), share=0.35, other_share=1.0)[0, 1]
     assert (scores > limit).sum() == labels
 
 
 def test_class_quantile_asks_more_of_videos_that_do_not_carry_the_class():
     scores = np.arange(1, 101) / 128  # exact in float16
-    limits = class_quantile(histogram([scores]), share=0.3, other_share=0.05, delta=1.0)
+    limits = class_quantile(histogram([scores]), share=0.3, other_share=0.05)
     assert (scores > limits[0, 0]).sum() == 5
     assert (scores > limits[0, 1]).sum() == 30
 
 
 def test_class_quantile_never_starves_a_class_that_a_video_carries():
     counts = histogram([[0.001, 0.002], [0.0], [1.0, 1.0, 1.0]])
-    limits = class_quantile(counts, share=0.1, other_share=0.1, delta=1.0)[:, 1]
+    limits = class_quantile(counts, share=0.1, other_share=0.1)[:, 1]
     assert (np.array([0.001, 0.002], np.float16) > limits[0]).sum() == 1
     assert limits[1] < 0.0
     assert limits[2] < 1.0
@@ -78,21 +78,13 @@ def test_class_quantile_never_starves_a_class_that_a_video_carries():
 
 def test_class_quantile_labels_no_score_of_zero_beside_better_ones():
     scores = [0.0] * 75 + [0.1, 0.5, 0.9]
-    limit = class_quantile(histogram([scores]), share=0.35, other_share=1.0, delta=1.0)[0]
+    limit = class_quantile(histogram([scores]), share=0.35, other_share=1.0)[0]
     assert [(np.array(scores) > one).sum() for one in limit] == [3, 3]
 
 
 def test_class_quantile_gives_a_class_without_videos_no_positives():
-    limits = class_quantile(histogram([[]]), share=0.5, other_share=0.1, delta=1.0)
+    limits = class_quantile(histogram([[]]), share=0.5, other_share=0.1)
     assert limits.tolist() == [[1.0, 1.0]]
-
-
-def test_class_quantile_labels_besides_what_the_teacher_is_sure_of():
-    sure, poor = np.arange(1, 101) / 128, np.arange(1, 101) / 1024
-    limits = class_quantile(histogram([sure, poor, []]), share=0.3, other_share=0.05, delta=0.5)
-    assert [(sure > limit).sum() for limit in limits[0]] == [36, 36]  # above 0.5: 65/128 to 100/128
-    assert [(poor > limit).sum() for limit in limits[1]] == [5, 30]
-    assert limits[2].tolist() == [0.5, 0.5]
 
 
 def test_delta_joined_with_a_share_starves_no_class_and_takes_all_above_delta():
