@@ -197,9 +197,21 @@ def warn_of_versions():
         )
 
 
+def warn_of_fewer_gpus():
+    """Say so where a limit on all jobs cuts what one is to have: Snakemake does it silently."""
+    limit = workflow.global_resources.get("gpu").value  # None without one
+    wanted = max(experiment.config["compute"]["gpu"] for experiment in EXPERIMENTS.values())
+    if limit is not None and limit < wanted:
+        logger.warning(
+            f"--resources gpu={limit} leaves a job {limit} of the {wanted} GPUs of compute.gpu"
+            + ("" if limit else ": it computes on the CPU")
+        )
+
+
 if workflow.is_main_process:
     one_line_a_job(logger)
     warn_of_versions()
+    warn_of_fewer_gpus()
 
 
 # Several experiments: those that are compared -----------------------------------------------------

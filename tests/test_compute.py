@@ -31,11 +31,24 @@ def test_another_precision_is_refused():
         autocast(torch.device("cpu"), "float16")
 
 
-@pytest.mark.parametrize(("shown", "gpus", "warned"), [("0,1", 1, 1), ("0", 0, 0), ("", 1, 0)])
+@pytest.mark.parametrize(
+    ("environment", "gpus", "said"),
+    [
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, 1, "promised 1 GPUs (CUDA_VISIBLE_DEVICES=0,1)"),
+        ({"SLURM_JOB_ID": "7"}, 2, "promised 2 GPUs (SLURM_JOB_ID=7)"),
+        ({"CUDA_VISIBLE_DEVICES": "0"}, 0, None),
+        ({"CUDA_VISIBLE_DEVICES": ""}, 1, None),
+        ({}, 1, None),
+    ],
+)
 def test_a_job_that_was_given_gpus_which_torch_does_not_see_says_so(
-    monkeypatch, caplog, shown, gpus, warned
+    monkeypatch, caplog, environment, gpus, said
 ):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert prepare(1, gpus).type == "cpu"
-    assert caplog.text.count("sees none: it computes on the CPU") == warned
+    assert ("sees none: it computes on the CPU" in caplog.text) == (said is not None)
+    assert (said or "") in caplog.text

@@ -204,7 +204,11 @@ def test_no_training_state_is_left(results):
 
 
 def test_another_threshold_repeats_no_inference(tiny_run):
-    plan = snakemake(tiny_run, "--dry-run", "--config", "em={threshold: {share: 0.5}}").stdout
+    fewer = ("--resources", "gpu=0")
+    plan = snakemake(
+        tiny_run, "--dry-run", *fewer, "--config", "em={threshold: {share: 0.5}}"
+    ).stdout
+    assert "gpu=0 leaves a job 0 of the 1 GPUs of compute.gpu: it computes on the CPU" in plan
     jobs = plan.split("Job stats:")[1]
     assert "threshold" in jobs
     assert "index" not in jobs.split("Reasons")[0]

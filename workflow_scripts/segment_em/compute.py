@@ -39,12 +39,13 @@ def prepare(threads: int, gpus: int) -> torch.device:
 
 def _device(gpus: int) -> torch.device:
     if not (gpus and torch.cuda.is_available()):
-        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-        if gpus and shown:
+        # Without either nothing says that there should be one.
+        given = os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("SLURM_JOB_ID")
+        if gpus and given:
             log.warning(
-                "warning: this job was given the GPUs %s, and PyTorch %s sees none: it computes on "
-                "the CPU; look at the driver, and whether this PyTorch is built for CUDA",
-                *(shown, torch.__version__),
+                "warning: this job was promised %d GPUs (%s), and PyTorch %s sees none: it "
+                "computes on the CPU; look at the driver, and whether PyTorch is built for CUDA",
+                *(gpus, _promise(), torch.__version__),
             )
         return torch.device("cpu")
     found, needed = torch.cuda.device_count(), max(gpus, processes.count())
@@ -56,6 +57,12 @@ def _device(gpus: int) -> torch.device:
     device = torch.device("cuda", processes.rank())
     torch.cuda.set_device(device)
     return device
+
+
+def _promise() -> str:
+    """What the environment says of the devices that this process was given."""
+    names = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
+    return ", ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
 
 
 def conditions(device: torch.device, threads: int) -> dict[str, object]:
