@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from small_models import SMALL
 from torch import nn
 from torch.fx.experimental import _config as fx_config
 
@@ -25,30 +26,6 @@ PAPER_FEATURES = {"rgb": 1024, "audio": 128}
 CLASSES = 3
 SEGMENT_FRAMES = 5
 LENGTHS = (13, 20, 1, 4)  # partial last segments, a full clip, a single frame
-
-# Options small enough for loops: an architecture without an entry here fails its tests.
-SMALL = {
-    "logistic": {"context": 0},
-    "nextvlad": {
-        "expansion": 2.0,
-        "groups": 2,
-        "clusters": 4,
-        "hidden": 16,
-        "gating_reduction": 4,
-        "dropout": 0.5,
-        "batch_norm_decay": 0.9,
-        "context": 0,
-    },
-    "bigru": {"layers": 2, "hidden": 12, "dropout": 0.5},
-    "transformer": {
-        "layers": 2,
-        "hidden": 12,
-        "heads": 2,
-        "feed_forward": 24,
-        "dropout": 0.5,
-        "positions": "sinusoidal",
-    },
-}
 
 every_model = pytest.mark.parametrize(
     ("architecture", "fusion"),
@@ -69,7 +46,7 @@ both_fusions = pytest.mark.parametrize("fusion", ["early", "late"])
 def small_model(architecture, fusion, **changes):
     """Return a model in eval mode whose every weight and statistic has an effect."""
     torch.manual_seed(1)
-    options = {"fusion": fusion, **SMALL[architecture], **changes}
+    options = SMALL[architecture] | {"fusion": fusion} | changes
     model = models.build(architecture, FEATURES, CLASSES, SEGMENT_FRAMES, options).double()
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
@@ -460,7 +437,7 @@ def test_options_are_required_keywords_with_plain_annotations(architecture, fusi
 def test_scores_start_near_the_class_prior(architecture, fusion):
     torch.manual_seed(0)
     features = {"rgb": 256, "audio": 32}
-    options = {"fusion": fusion, **SMALL[architecture]}
+    options = SMALL[architecture] | {"fusion": fusion}
     if "hidden" in options:
         options["hidden"] = 144
     model = models.build(architecture, features, 4, SEGMENT_FRAMES, options).eval()
@@ -668,7 +645,7 @@ def test_a_model_of_ones_own_that_lacks_a_part_is_refused_by_name(monkeypatch, l
 @pytest.mark.parametrize("width", [1, 13, 88, 1000])
 @pytest.mark.parametrize("architecture", SMALL)
 def test_features_of_any_width_will_do(architecture, width):
-    options = {"fusion": "early", **SMALL[architecture]}
+    options = SMALL[architecture] | {"fusion": "early"}
     model = models.build(architecture, {"own": width}, CLASSES, SEGMENT_FRAMES, options).eval()
     logits = model({"own": torch.randn(2, 10, width)}, torch.ones(2, 10, dtype=torch.bool))
     assert logits.shape == (2, 2, CLASSES)
@@ -690,7 +667,7 @@ def test_features_of_any_width_will_do(architecture, width):
     ],
 )
 def test_options_that_do_not_fit_are_refused_by_name(architecture, changes, message):
-    options = {"fusion": "late", **SMALL[architecture], **changes}
+    options = SMALL[architecture] | {"fusion": "late"} | changes
     with pytest.raises(InputError, match=message):
         models.build(architecture, FEATURES, CLASSES, SEGMENT_FRAMES, options)
 

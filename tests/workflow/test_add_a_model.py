@@ -29,12 +29,14 @@ def project(tmp_path):
 
 
 def test_the_tests_of_every_model_take_it_in(project):
-    page = project / "tests/test_models.py"
-    text = page.read_text()
+    small = project / "tests/small_models.py"
+    text = small.read_text()
     assert text.count("\nSMALL = {\n") == 1
-    page.write_text(text.replace("\nSMALL = {\n", '\nSMALL = {\n    "mine": {"width": 4},\n'))
+    mine = '    "mine": {"fusion": "early", "width": 4},\n'
+    small.write_text(text.replace("\nSMALL = {\n", f"\nSMALL = {{\n{mine}"))
+    pages = [str(project / f"tests/test_{name}.py") for name in ("models", "inference")]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(page), "-k", "mine"],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *pages, "-k", "mine"],
         cwd=project,
         env=os.environ | {"PYTEST_ADDOPTS": ""},
         capture_output=True,
