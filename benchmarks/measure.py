@@ -5,7 +5,6 @@ gives rows; `run` turns it into a command that writes <out>/<name>.json. See doc
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -20,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 # So that each benchmark also runs alone; imported before anything of segment_em.
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
+from segment_em.files import write_json  # noqa: E402
 from segment_em.provenance import circumstances, installed  # noqa: E402
 
 REPEATS = 7
@@ -120,9 +120,7 @@ def run(
         "seconds": round(time.time() - started, 3),
         "versions": {package: installed(package) for package in PACKAGES},
     }
-    args.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, indent=1, allow_nan=False)
-    (args.out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    write_json(args.out / f"{name}.json", content)
 
 
 def machine() -> dict[str, Any]:

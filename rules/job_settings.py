@@ -1,6 +1,5 @@
 """The settings of each kind of job: the part of the configuration that decides its result."""
 
-import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -72,20 +71,20 @@ class JobSettings:
 
     def scoring(self, **extra: Any) -> str:
         """What every job that scores videos depends on, beside its input files."""
-        return canonical(
-            {
-                "max_frames": self.config["data"]["max_frames"],
-                "segment_frames": self.config["data"]["segment_frames"],
-                "precision": self.config["training"]["precision"],
-                **extra,
-            }
-        )
+        return canonical(self._inference() | extra)
+
+    def _inference(self) -> dict[str, Any]:
+        return {
+            "max_frames": self.config["data"]["max_frames"],
+            "segment_frames": self.config["data"]["segment_frames"],
+            "precision": self.config["training"]["precision"],
+        }
 
     def description(self) -> str:
         """What ensemble.json says beside the members and the names of the classes."""
         return canonical(
             {
-                "inference": json.loads(self.scoring()),
+                "inference": self._inference(),
                 "threshold": self.config["localisation"]["threshold"],
             }
         )

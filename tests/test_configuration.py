@@ -1,6 +1,7 @@
 """The configuration: types, and one line for each mistake, naming key, value and remedy."""
 
 import copy
+import importlib
 import re
 from pathlib import Path
 
@@ -137,3 +138,23 @@ def test_a_tilde_is_the_users_home_and_no_path_is_taken_for_an_option(tmp_path, 
 )
 def test_addresses_of_videos_may_have_a_port_or_be_paths(config, address):
     assert checked(changed(config, "report.link", address))["report"]["link"] == address
+
+
+# What the code knows of a setting that chooses by name; the schema is read without importing it.
+KNOWN = {
+    "compute.PRECISIONS": ("training", "precision"),
+    "ensemble.JOINS": ("ensemble", "join"),
+    "losses.POOLINGS": ("training", "video_loss"),
+    "metrics.CRITERIA": ("evaluation", "criterion"),
+    "weighing.RULES": ("ensemble", "weights"),
+}
+
+
+@pytest.mark.parametrize("names", KNOWN)
+def test_the_schema_allows_what_the_code_knows(names):
+    module, name = names.split(".")
+    part, key = KNOWN[names]
+    entry = SCHEMA["properties"][part]["properties"][key]
+    allowed = SCHEMA["$defs"]["video_loss"] if "$ref" in entry else entry
+    known = getattr(importlib.import_module(f"segment_em.{module}"), name)
+    assert set(allowed["enum"]) == set(known)

@@ -90,7 +90,7 @@ def test_map_and_its_spread_can_be_taken_again_from_the_table(tmp_path, index_pa
     table = ratings_table.read(ratings)
     assert (table.ranks["0"] == -1).any()
     for name in paths:
-        map_B = table.bootstrap_map(name, replicates=25, seed=3)
+        map_B = table.bootstrap_map(name, 25, 3, "map")
         assert np.nanstd(map_B, ddof=1) == results[name]["map_sd"]
 
 

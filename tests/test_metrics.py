@@ -220,7 +220,7 @@ def test_a_bootstrap_that_draws_each_video_once_is_the_map(monkeypatch):
     scores, rated = random_ratings(0)
     expected = evaluate(scores, rated, 250, 2, 0).map
     monkeypatch.setattr(metrics, "_draw_videos", lambda videos, *_: np.ones((videos, 3), np.int32))
-    replicates = bootstrap_map(rank_rated(scores, rated, 250), rated, 5, 3, seed=0)
+    replicates = bootstrap_map(rank_rated(scores, rated, 250), rated, 5, 3, 0, "map")
     np.testing.assert_allclose(replicates, [expected] * 3)
 
 
@@ -268,7 +268,7 @@ def test_the_same_seed_draws_the_same_videos_for_two_models():
     in_scores = rated.row >= 0
     better[rated.row[in_scores], rated.column[in_scores]] += 0.2 * rated.positive[in_scores]
     first, again, other = (
-        bootstrap_map(rank_rated(s, rated, 400), rated, 5, 100, seed=7)
+        bootstrap_map(rank_rated(s, rated, 400), rated, 5, 100, 7, "map")
         for s in (scores, scores, better)
     )
     np.testing.assert_array_equal(first, again)

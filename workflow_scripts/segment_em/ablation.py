@@ -60,7 +60,8 @@ def summarise(
 
 
 def _draws(ratings_path: str | Path, scorer: str, replicates: int) -> list[float | None]:
-    drawn = ratings_table.read(ratings_path).bootstrap_map(scorer, replicates, SEED).tolist()
+    table = ratings_table.read(ratings_path)
+    drawn = table.bootstrap_map(scorer, replicates, SEED, "map").tolist()
     return [None if math.isnan(value) else value for value in drawn]
 
 

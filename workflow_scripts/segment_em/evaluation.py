@@ -1,5 +1,7 @@
 """How well trained models score rated segments: mAP as JSON, and each rating's score as CSV."""
 
+# N segments, C classes
+
 import logging
 import math
 import time
@@ -59,8 +61,9 @@ def evaluate_models(
     """mAP of models and ensembles on the rated videos, and their scores of each rated segment.
 
     scorers: {name: weights or members.json}. validation_fraction: score the validation part of
-    the rated videos; None: all videos of the index, as for the test set. `out` is JSON, {name:
-    {"scorer": its file} | result}, see _result; "map" is null where nothing is rated.
+    the rated videos; None: all videos of the index, as for the test set. `out` is JSON, {"results":
+    {name: {"scorer": its file} | result}, "stamp"}, see _result; "map" is null where nothing is
+    rated.
     `ratings_out`: see ratings_table.
     Raises InputError if the scorers have different classes, or validation nothing to measure.
     """

@@ -138,7 +138,7 @@ def bootstrap_map(
     classes: int,
     replicates: int,
     seed: int,
-    criterion: str = "map",
+    criterion: str,
 ) -> np.ndarray:
     """mAP in bootstrap replicates: as many rated videos are drawn again, with replacement.
 

@@ -46,9 +46,7 @@ class RatingScores:
         video = first.argsort().argsort()[group]
         return metrics.Rated(np.arange(len(column)), column, self.positive, video)
 
-    def bootstrap_map(
-        self, scorer: str, replicates: int, seed: int, criterion: str = "map"
-    ) -> np.ndarray:
+    def bootstrap_map(self, scorer: str, replicates: int, seed: int, criterion: str) -> np.ndarray:
         """float64 [B]: the scorer's mAP in each replicate, see metrics.bootstrap_map.
 
         The draws are those of the evaluation that wrote the table, so replicates of all scorers of

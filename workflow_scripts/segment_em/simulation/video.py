@@ -1,6 +1,6 @@
 """One simulated video: what its record holds, and the truth."""
 
-# T frames, N classes of one video, F features of a modality
+# T frames, D shots, N classes of one video, F features of a modality
 
 from typing import NamedTuple
 
