@@ -35,7 +35,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     with the path and the space where the disk is full or may not be written.
     """
     path = Path(path)
-    # The process number keeps two attempts at one target from writing into the same file.
+    # Two attempts at one target write into files of their own; the last to finish is what stays.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with refusals_told(path, temporary):
@@ -94,10 +94,22 @@ def quoted(field: str) -> str:
 
 
 def _remove_left_behind(path: Path) -> None:
-    part = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
+    part = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.part")
     for other in path.parent.iterdir():
-        if part.fullmatch(other.name):
+        found = part.fullmatch(other.name)
+        if found and not _runs(int(found[1])):
             other.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine has that number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def _flush(path: Path) -> None:
