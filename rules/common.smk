@@ -1,6 +1,6 @@
 # Checks the configuration, sets up the experiments, and answers what the rules ask of the machine.
 # The only place that reads `config`. Which files belong to a job: experiments.py; which settings:
-# job_settings.py.
+# job_settings.py, where experiments may share a result, else beside the rule.
 import os
 import re
 import shlex

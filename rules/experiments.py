@@ -234,9 +234,13 @@ class Experiment:
 
     def table_inputs(self) -> list[str]:
         """The scores of every model and ensemble that has a row, and who was selected."""
-        runs = [*self.all_runs(), *self.groups()]
+        runs = self.scored_runs()
         files = [self.scores(run, part) for part in ("validation", "test") for run in runs]
         return files + self.selections()
+
+    def scored_runs(self) -> list[str]:
+        """Every model and ensemble that is scored."""
+        return [*self.all_runs(), *self.groups()]
 
     def selections(self) -> list[str]:
         """selected.json of each iteration, in order."""
@@ -244,13 +248,19 @@ class Experiment:
 
     def test_ratings(self) -> list[str]:
         """test.ratings.csv of every model and ensemble."""
-        runs = [*self.all_runs(), *self.groups()]
-        return [self.ratings(run, "test") for run in runs]
+        return [self.ratings(run, "test") for run in self.scored_runs()]
+
+    def estimations(self, i: int | str) -> list[str]:
+        """The estimations that the members of an iteration learn from."""
+        return list(dict.fromkeys(split_member(member)[1] for member in self.members[int(i)]))
+
+    def label_sets_of(self, i: int | str) -> list[str]:
+        """The label sets of an iteration's E-step."""
+        return [self.label_set(i, estimation) for estimation in self.estimations(i)]
 
     def label_sets(self) -> list[str]:
         """The label sets of all E-steps."""
-        members = [(i, m) for i in range(1, self.last + 1) for m in self.members[i]]
-        return list(dict.fromkeys(self.label_set(i, split_member(m)[1]) for i, m in members))
+        return [file for i in range(1, self.last + 1) for file in self.label_sets_of(i)]
 
     def kept(self) -> list[str]:
         """Weights, pseudo-labels, predictions: asked for, so that what is deleted is made again."""

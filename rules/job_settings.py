@@ -1,4 +1,7 @@
-"""The settings of each kind of job: the part of the configuration that decides its result."""
+"""The part of the configuration that decides the result of a job, where experiments may share it.
+
+What is made for one experiment alone, as tables and the report, has its settings beside its rule.
+"""
 
 import zlib
 from collections.abc import Mapping

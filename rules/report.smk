@@ -5,7 +5,7 @@ import reporting
 rule inspect_labels:  # what the E-step did: labels by class and estimation, and which are true
     input:
         labels=lambda wildcards: of(wildcards).pseudo_labels(wildcards.i),
-        label_sets=lambda wildcards: reporting.label_sets(of(wildcards), wildcards.i),
+        label_sets=lambda wildcards: of(wildcards).label_sets_of(wildcards.i),
         calibration=lambda wildcards: of(wildcards).calibration(wildcards.i),
         # Judged by, after all is learned; nothing of the process reads it.
         truth=lambda wildcards: reporting.truth(of(wildcards), "train"),
@@ -26,14 +26,11 @@ rule inspect_labels:  # what the E-step did: labels by class and estimation, and
         cfg=lambda wildcards: canonical(reporting.window(of(wildcards))),
         code=lambda wildcards: code(
             "inspect_labels.py",
-            *(
-                f"estimators/{name}.py"
-                for name in reporting.estimations(of(wildcards), wildcards.i)
-            ),
+            *(f"estimators/{name}.py" for name in of(wildcards).estimations(wildcards.i)),
         ),
         label_sets=lambda wildcards: [
             word
-            for name in reporting.estimations(of(wildcards), wildcards.i)
+            for name in of(wildcards).estimations(wildcards.i)
             for word in ("--label-set", name, of(wildcards).label_set(wildcards.i, name))
         ],
     message:
@@ -204,10 +201,8 @@ rule report:  # one page for people, with the viewer
         train=lambda wildcards: of(wildcards).data.index("train"),
         scores=lambda wildcards: reporting.replays(of(wildcards)),
         truth=lambda wildcards: [
-            file
-            for split in ("test", "segments")
-            for file in [reporting.truth(of(wildcards), split)]
-            if file
+            *reporting.truth(of(wildcards), "test"),
+            *reporting.truth(of(wildcards), "segments"),
         ],
     output:
         page=report(

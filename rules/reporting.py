@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from entries import SPLITS, split_member
+from entries import SPLITS
 from experiments import STAGES, Experiment
 
 from segment_em.provenance import beside, canonical
@@ -23,22 +23,13 @@ FIGURES = {
 }
 
 
-def estimations(e: Experiment, i: int | str) -> list[str]:
-    """The estimations that the members of an iteration learn from."""
-    return list(dict.fromkeys(split_member(member)[1] for member in e.members[int(i)]))
-
-
-def label_sets(e: Experiment, i: int | str) -> list[str]:
-    return [e.label_set(i, estimation) for estimation in estimations(e, i)]
-
-
 def inspections(e: Experiment) -> list[str]:
     return [f"{e.folder}/em/iteration-{i}/inspection.csv" for i in range(1, e.last + 1)]
 
 
-def truth(e: Experiment, split: str) -> str | list[str]:
+def truth(e: Experiment, split: str) -> list[str]:
     """What really occurs in a split; an empty list where it is not known."""
-    return f"{e.data.folder}/truth/{split}.npz" if e.data.simulated else []
+    return [f"{e.data.folder}/truth/{split}.npz"] if e.data.simulated else []
 
 
 def window(e: Experiment) -> dict[str, int]:
@@ -102,7 +93,7 @@ def tables(e: Experiment) -> list[str]:
 
 def estimated(e: Experiment) -> list[str]:
     """What each E-step did."""
-    return [*inspections(e), *(file for i in range(1, e.last + 1) for file in label_sets(e, i))]
+    return [*inspections(e), *e.label_sets()]
 
 
 def localisation_quality(e: Experiment) -> list[str]:
@@ -133,8 +124,7 @@ def told(e: Experiment) -> list[str]:
 
 def ratings(e: Experiment) -> list[str]:
     """Each rating's score by every model and ensemble."""
-    runs = [*e.all_runs(), *e.groups()]
-    return [e.ratings(run, part) for run in runs for part in PARTS]
+    return [e.ratings(run, part) for run in e.scored_runs() for part in PARTS]
 
 
 def page_settings(e: Experiment) -> str:
