@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -38,26 +37,30 @@ def half_written(path, error):
 
 
 def test_what_a_killed_attempt_left_is_removed_and_that_of_another_target_is_not(tmp_path):
-    gone = [subprocess.Popen("true"), subprocess.Popen("true")]
-    numbers = [process.pid for process in gone if process.wait() == 0]
-    left = [tmp_path / f".a.csv.{number}.part" for number in numbers]
-    others = [tmp_path / f".{name}.{numbers[0]}.part" for name in ("a.csv.old", "b.csv")]
-    others.append(tmp_path / "a.csv.1")
+    left = [tmp_path / ".a.csv.12345.part", tmp_path / ".a.csv.7.part"]
+    others = [tmp_path / ".a.csv.old.12345.part", tmp_path / ".b.csv.7.part", tmp_path / "a.csv.1"]
     for path in left + others:
         path.write_text("half")
     with replacing(tmp_path / "a.csv") as temporary:
         temporary.write_text("whole")
-    assert len(left) == 2
     assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "a.csv"])
 
 
-def test_an_attempt_that_still_runs_is_left_to_end(tmp_path):
-    """Also one of another user, as process 1 is where the tests do not run as root."""
-    running = tmp_path / ".a.csv.1.part"
-    running.write_text("half")
-    with replacing(tmp_path / "a.csv") as temporary:
-        temporary.write_text("whole")
-    assert running.read_text() == "half"
+def test_of_two_attempts_at_once_the_first_is_told_why_it_ends(tmp_path):
+    path = tmp_path / "a.csv"
+    with pytest.raises(InputError, match=r"a\.csv: another attempt at it took away what this one"):
+        overtaken(path)
+    assert path.read_text() == "second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def overtaken(path):
+    """Write it while another process writes it too."""
+    with replacing(path) as temporary:
+        temporary.write_text("first")
+        temporary.rename(path.with_name(f".{path.name}.1.part"))
+        with replacing(path) as second:
+            second.write_text("second")
 
 
 @pytest.mark.parametrize(

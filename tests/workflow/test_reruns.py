@@ -219,10 +219,7 @@ SETTINGS = {
         setting("em.threshold", {"share": 0.5}),
         PREFLIGHT | label_sets(1) | ITERATION_1 | AFTER_F1,
     ),
-    "delta of the default rule": (
-        setting("em.threshold", {"delta": 0.8}),
-        PREFLIGHT | label_sets(1) | ITERATION_1 | AFTER_F1,
-    ),
+    "delta, of another rule than the default": (setting("em.threshold", {"delta": 0.8}), set()),
     "calibration": (
         setting("em.calibration", "model"),
         {f"em/iteration-{i}/calibration.json" for i in (1, 2)}

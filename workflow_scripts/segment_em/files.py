@@ -32,16 +32,22 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     The parent folder is made. If the block raises, the temporary file is removed and `path` is
     left as it was; what an attempt that was killed left behind is removed too. Raises InputError
-    with the path and the space where the disk is full or may not be written.
+    with the path and the space where the disk is full or may not be written, and where another
+    attempt took this one for such.
     """
     path = Path(path)
-    # Two attempts at one target write into files of their own; the last to finish is what stays.
+    # The process number keeps a new attempt from writing into the file of one that still runs.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with refusals_told(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
             _remove_left_behind(path)
             yield temporary
+            if not temporary.exists():
+                raise InputError(
+                    f"{path}: another attempt at it took away what this one wrote; give the "
+                    "command again, one at a time"
+                )
             _flush(temporary)
             os.replace(temporary, path)
     finally:
@@ -94,22 +100,10 @@ def quoted(field: str) -> str:
 
 
 def _remove_left_behind(path: Path) -> None:
-    part = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.part")
+    part = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
     for other in path.parent.iterdir():
-        found = part.fullmatch(other.name)
-        if found and not _runs(int(found[1])):
+        if part.fullmatch(other.name):
             other.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    """Whether a process of this machine has that number."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        pass
-    return True
 
 
 def _flush(path: Path) -> None:
