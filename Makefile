@@ -52,7 +52,8 @@ data/yt8m-collage:
 test: $(BIN)/installed
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --durations 15
 
-# What the documentation shows: every command, own features, a model and an estimator of one's own.
+# What the documentation shows: every command, the benchmarks at a tiny size, own features, a model and
+# an estimator of one's own.
 test-docs: $(BIN)/installed
 	$(BIN)/python -m pytest -m docs -rs --numprocesses $(CORES) --dist loadfile
 

@@ -101,6 +101,7 @@ def written(request, tmp_path_factory):
     return json.loads((out / f"{request.param}.json").read_text())
 
 
+@pytest.mark.docs
 def test_a_benchmark_writes_figures_and_where_they_come_from(written):
     assert written["quick"] is True
     assert written["sizes"]
@@ -109,12 +110,14 @@ def test_a_benchmark_writes_figures_and_where_they_come_from(written):
     assert written["rows"]
 
 
+@pytest.mark.docs
 def test_each_row_has_a_figure_or_the_reason_why_not(written):
     for row in written["rows"]:
         assert row["figure"] is not None or row["why"]
         assert row["met"] in (True, False, None)
 
 
+@pytest.mark.docs
 def test_each_ratio_is_the_median_of_at_least_five_pairs(written):
     for row in written["rows"]:
         if row["ratio"] is not None:
@@ -122,6 +125,7 @@ def test_each_ratio_is_the_median_of_at_least_five_pairs(written):
             assert sorted(row["ratios"])[len(row["ratios"]) // 2] == row["ratio"]
 
 
+@pytest.mark.docs
 def test_every_kind_of_job_runs_as_the_memory_benchmark_calls_it(tmp_path):
     synthetic.write_videos(tmp_path / "videos.tfrecord", synthetic.frame_counts(4, 126))
     jobs.write_classes(tmp_path)
@@ -195,6 +199,7 @@ def test_where_nothing_can_be_compiled_the_other_figures_stand_and_say_why(monke
     assert all(figure > 0 for figure in told.values())
 
 
+@pytest.mark.docs
 def test_the_table_has_a_line_for_each_figure_and_names_its_commit(written):
     lines = table.table([written]).splitlines()
     assert sum(line.startswith("| ") for line in lines) == 1 + len(written["rows"])
