@@ -677,6 +677,9 @@ def test_options_that_do_not_fit_are_refused_by_name(architecture, changes, mess
     [
         ("at least 1", 1, True),
         ("at least 1", 0, False),
+        ("at least -1.5", -1, True),
+        ("above 1e-4", 1e-3, True),
+        ("above 1e-4", 1e-5, False),
         ("above 0", 0.1, True),
         ("above 0", 0.0, False),
         ("below 1", 0.99, True),
@@ -686,10 +689,13 @@ def test_options_that_do_not_fit_are_refused_by_name(architecture, changes, mess
     ],
 )
 def test_a_rule_for_options_means_what_it_says(rule, value, kept):
+    assert is_rule(rule, {"hidden"})
     assert holds(rule, value, {"hidden": 12}) is kept
 
 
-@pytest.mark.parametrize("rule", ["around 3", "at least one", "atleast 1", "a divisor of width", 3])
+@pytest.mark.parametrize(
+    "rule", ["around 3", "at least one", "below nan", "atleast 1", "a divisor of width", 3]
+)
 def test_what_is_no_rule_is_known_as_such(rule):
     assert not is_rule(rule, {"hidden"})
 

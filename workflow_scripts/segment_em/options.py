@@ -4,6 +4,7 @@
 these words before any job, without importing the model, and the options when a model is built.
 """
 
+import math
 import operator
 from collections.abc import Container, Mapping
 from typing import Any
@@ -17,7 +18,14 @@ def is_rule(rule: object, options: Container[str]) -> bool:
     kind, _, bound = str(rule).rpartition(" ")
     if kind == DIVISOR:
         return bound in options
-    return kind in BOUNDS and bound.removeprefix("-").replace(".", "", 1).isdecimal()
+    return kind in BOUNDS and _is_number(bound)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def holds(rule: str, value: float, options: Mapping[str, Any]) -> bool:

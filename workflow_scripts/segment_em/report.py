@@ -181,12 +181,7 @@ def table_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     measure = "test_map" if table["test_map"].notna().any() else "validation_map"
     key = ["kind", "iteration", "model", "estimation"]
     chosen = table.groupby(key, dropna=False)["selected"].transform("max").astype(bool)
-    rows = (
-        table.assign(chosen=chosen)[table["stage"] != "pretrained"]
-        .astype(object)
-        .where(lambda cells: cells.notna(), None)
-        .to_dict("records")
-    )
+    rows = _records(table.assign(chosen=chosen)[table["stage"] != "pretrained"])
     controls = {(row["kind"], row["model"]): row[measure] for row in rows}
     for row in rows:
         kind = {"member": "control", "ensemble": "control_ensemble"}.get(row["kind"])

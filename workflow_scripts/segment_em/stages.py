@@ -143,7 +143,7 @@ def maximise(
     """
     index = read_index(index_paths)
     # Each column by what it holds: as a float64 a class id above 2^53 would be another one.
-    label_set = np.genfromtxt(label_set_path, None, delimiter=",", names=True, ndmin=1)
+    label_set = np.genfromtxt(label_set_path, dtype=None, delimiter=",", names=True, ndmin=1)
     class_ids = label_set["class"]
     reading = Reading(
         estimators.load(taken.estimation),
