@@ -47,26 +47,23 @@ def loaded_digests(script: str | Path) -> dict[str, str]:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    """The module without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return tree
 
 
 @cache
 def _digest(path: Path) -> str:
     # unparse rather than dump: dump's text differs between Python versions.
-    tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
-    found = hashlib.sha256(ast.unparse(tree).encode())
+    found = hashlib.sha256(ast.unparse(_tree(path)).encode())
     if path.name == "__init__.py":
         for file in sorted(path.parent.glob("[!.]*")):
             if file.suffix in PAGE_PARTS:
                 found.update(file.name.encode() + file.read_bytes())
     return found.hexdigest()[:16]
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
 
 
 @cache
