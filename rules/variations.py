@@ -13,6 +13,7 @@ from configuration import ConfigError, checked
 from datasets import Dataset
 from entries import SPLITS
 from experiments import Experiment
+from mistakes import no_such
 from snakemake.utils import update_config
 
 ABLATION = "ablation"
@@ -63,12 +64,12 @@ def _experiment(
 
 def _variations(config: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """({data, variation, seed}, the whole configuration) of each experiment of an ablation."""
-    ablation = config.get(ABLATION)
-    if not ablation:
+    if not config.get(ABLATION):
         return
-    checked(config)  # before anything in it is relied on
-    for data, records in ablation["data"].items():
-        for variation, changes in ablation["variations"].items():
+    ablation = checked(config)[ABLATION]  # before anything in it is relied on
+    first = next(iter(ablation["variations"]))
+    for data, records in _chosen(ablation, "data"):
+        for variation, changes in _chosen(ablation, "variations", first):
             for seed in ablation["seeds"]:
                 settings = deepcopy({k: v for k, v in config.items() if k != ABLATION})
                 update_config(settings, _overlay(records, "ablation.data"))
@@ -77,6 +78,21 @@ def _variations(config: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dic
                 settings["experiment"] = ".".join([config["experiment"], *map(str, place.values())])
                 _seed(settings, int(seed))
                 yield place, settings
+
+
+def _chosen(
+    ablation: Mapping[str, Any], kind: str, *always: str
+) -> list[tuple[str, str | Mapping[str, Any] | None]]:
+    """(name, overlay) of each data set or variation to be run: all, or those of `only`.
+
+    always: those that run whatever `only` says.
+    """
+    there = ablation[kind]
+    chosen = ablation.get("only", {}).get(kind, there)
+    for name in chosen:
+        if name not in there:
+            raise ConfigError(f"config: {no_such(f'ablation.only.{kind}: {name!r}', name, there)}")
+    return [(name, overlay) for name, overlay in there.items() if name in {*chosen, *always}]
 
 
 def _overlay(given: str | Mapping[str, Any] | None, key: str) -> dict[str, Any]:

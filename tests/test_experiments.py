@@ -86,6 +86,26 @@ def test_each_variation_data_set_and_seed_is_an_experiment(config):
     assert rare.config["data"]["simulation"]["vocabulary_classes"] == 80
 
 
+def test_some_data_and_variations_alone_can_be_run_and_the_first_stays(config):
+    data = {"demo": None, "rare": "configs/presets/rare-classes.yaml", "missing": "no-file.yaml"}
+    whole = ablation(config, (0,), data, equal={}, geometric={})
+    whole["ablation"]["only"] = {"data": ["rare", "demo"], "variations": ["geometric"]}
+    assert list(experiments_of(whole))[1:] == [
+        *("x.demo.default.0", "x.demo.geometric.0"),
+        *("x.rare.default.0", "x.rare.geometric.0"),
+    ]
+    whole["ablation"]["only"] = {"data": ["demo"]}
+    assert len(experiments_of(whole)) == 1 + 3
+
+
+def test_a_choice_that_names_no_variation_is_told_the_nearest(config):
+    whole = ablation(config, equal={})
+    whole["ablation"]["only"] = {"variations": ["equals"]}
+    expected = r"ablation\.only\.variations: 'equals', which does not exist; did you mean 'equal'"
+    with pytest.raises(ConfigError, match=expected):
+        experiments_of(whole)
+
+
 # Names of configs, and how many data sets of theirs are simulated.
 ABLATIONS = {
     "ablation": 5,
