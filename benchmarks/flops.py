@@ -55,7 +55,7 @@ def forward(
 def transformer(widths: list[int], options: dict, frames: int) -> float:
     """Query, key, value; scores and their sums; feed-forward. One layer that maps, if needed."""
     total = 0
-    hidden = shares(options["hidden"], widths)
+    hidden = shares(options["hidden"], widths, options["heads"])
     between = shares(options["feed_forward"], widths)
     for width, inner, outer in zip(widths, hidden, between, strict=True):
         layer = 3 * inner * inner + 2 * frames * inner + 2 * inner * outer

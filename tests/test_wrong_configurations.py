@@ -1,7 +1,6 @@
 """Wrong configurations: each refused before any job, in a line with key, value and what is allowed.
 
-What shows only in the data is refused by the first job that sees it: ids in docs/data.md, and
-options that do not divide what fusion leaves of a model's width by the job that trains it.
+What shows only in the data is refused by the first job that sees it (docs/data.md).
 """
 
 import copy

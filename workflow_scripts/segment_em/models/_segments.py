@@ -33,12 +33,14 @@ def joined(parts: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
 
-def shares(total: int, widths: list[int]) -> list[int]:
+def shares(total: int, widths: list[int], multiple: int = 1) -> list[int]:
     """Split `total` hidden units among encoders in proportion to their input widths.
 
-    With `total` equal to the width of all features, each encoder is as wide as its input.
+    With `total` equal to the width of all features, each encoder is as wide as its input. Shares
+    are rounded to multiples of `multiple`, which is the least.
     """
-    return [max(1, round(total * width / sum(widths))) for width in widths]
+    units = total / multiple / sum(widths)
+    return [multiple * max(1, round(units * width)) for width in widths]
 
 
 def segment_mask(frame_mask_BT: torch.Tensor, segment_frames: int) -> torch.Tensor:

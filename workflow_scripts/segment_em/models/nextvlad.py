@@ -16,7 +16,6 @@ import torch
 from torch import distributed, nn
 from torch.nn import functional
 
-from segment_em.errors import InputError
 from segment_em.models._segments import (
     logits_of,
     pack,
@@ -156,16 +155,11 @@ def stream_vlads(
 ) -> nn.ModuleList:
     """Return one Vlad a stream; every stream after the first has half the groups and clusters.
 
-    That is how the author's code treats audio beside rgb.
+    That is how the author's code treats audio beside rgb. Halves are rounded down, to 1 at least.
     """
-    if len(widths) > 1 and (groups % 2 or clusters % 2):
-        raise InputError(
-            f"models: nextvlad: late fusion halves groups ({groups}) and clusters ({clusters}) "
-            "for the second modality; make both even"
-        )
     first = Vlad(widths[0], expansion, groups, clusters, decay)
-    others = [Vlad(width, expansion, groups // 2, clusters // 2, decay) for width in widths[1:]]
-    return nn.ModuleList([first, *others])
+    halves = max(1, groups // 2), max(1, clusters // 2)
+    return nn.ModuleList([first, *(Vlad(n, expansion, *halves, decay) for n in widths[1:])])
 
 
 class Model(nn.Module):

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from segment_em.errors import InputError
 from segment_em.models._segments import (
     classify,
     joined,
@@ -110,11 +109,6 @@ class Encoder(nn.Module):
         positions: str,
     ):
         super().__init__()
-        if width % heads:
-            raise InputError(
-                f"models: transformer: {heads} heads do not divide {width}, the part of hidden of "
-                f"the encoder with {inputs} inputs; change heads or hidden"
-            )
         self.width = width
         self.positions = positions
         self.project = nn.Identity() if inputs == width else nn.Linear(inputs, width)
@@ -160,7 +154,7 @@ class Model(nn.Module):
         self.fusion = fusion
         self.segment_frames = segment_frames
         widths = stream_widths(features, fusion)
-        sizes = zip(widths, shares(hidden, widths), shares(feed_forward, widths), strict=True)
+        hiddens, betweens = shares(hidden, widths, heads), shares(feed_forward, widths)
         self.encoders = nn.ModuleList(
             Encoder(
                 inputs,
@@ -171,7 +165,7 @@ class Model(nn.Module):
                 dropout=dropout,
                 positions=positions,
             )
-            for inputs, width, between in sizes
+            for inputs, width, between in zip(widths, hiddens, betweens, strict=True)
         )
         self.classifier = nn.Linear(sum(encoder.width for encoder in self.encoders), classes)
 
