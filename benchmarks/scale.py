@@ -178,7 +178,14 @@ def document(found: list[Stage], videos_a_second: float | None, measured: float 
         + " | ".join(number(sum(hours(s, count, rate) for s in found)) for count in GPUS)
         + f" | {files} | {number(disk / 1e9)} |"
     )
-    return TEXT.format(source=source, table="\n".join(lines), videos=TRAIN_BYTES / bytes_a_video())
+    return TEXT.format(
+        source=source,
+        table="\n".join(lines),
+        videos=TRAIN_BYTES / bytes_a_video(),
+        terabytes=terabytes(total[0]),
+        gpu_hours=number(total[1] / rate / 3600),
+        disk_hours=total[0] * bytes_a_video() / 1e9 / 3600,
+    )
 
 
 def line(stage: Stage, videos_a_second: float | None, rate: float) -> str:
@@ -215,6 +222,9 @@ TEXT = """# The full data set on paper
 Made by `python benchmarks/scale.py` from `configs/yt8m.yaml`, the formats and what `make bench`
 measured. {videos:,.0f} training videos (1.53 TB at 230 frames a video), 47,558 rated ones, 44,700
 test videos, 1,000 classes.
+
+**Plan by the disk.** The process reads {terabytes} TB: {disk_hours:.0f} h at 1 GB/s, whatever
+the GPUs, where all of the computing would be {gpu_hours} h of one GPU.
 
 {table}
 
