@@ -105,7 +105,7 @@ rule preflight:  # what will starve or is left out, before anything is trained
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "preflight.py",
-        cfg=lambda wildcards: of(wildcards).settings.preflight(),
+        cfg=lambda wildcards: of(wildcards).settings.preflight(bool(of(wildcards).variation)),
         code=code("preflight.py"),
     message:
         "Preflight of {wildcards.experiment}: what will starve or is left out"

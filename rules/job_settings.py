@@ -25,11 +25,16 @@ class JobSettings:
         """The entry under `models` of a run, a member or a model."""
         return self.config["models"][split_member(run.rpartition("/")[2])[0]]
 
-    def preflight(self) -> str:
+    def preflight(self, compared: bool) -> str:
+        """compared: whether the experiment is one of an ablation."""
         data = self.config["data"]
         keys = ("max_frames", "segment_frames", "validation_fraction")
-        threshold = threshold_of(self.config)
-        decide = {"threshold": threshold, "submission": self.config["evaluation"]["submission"]}
+        decide = {
+            "threshold": threshold_of(self.config),
+            "submission": self.config["evaluation"]["submission"],
+            "calibration": self.em["calibration"],
+            "compared": compared,
+        }
         return canonical({key: data[key] for key in keys} | decide)
 
     def pretrain(self, run: str) -> str:

@@ -169,6 +169,11 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     elif "simulation" not in data:
         yield "data: give train, segments, test and segment_classes, or simulation"
     else:
+        for key in CLASS_LISTS.keys() & data.keys():
+            yield (
+                f"data.{key}: given without train, segments and test, so that records would be "
+                "simulated; name their files, or remove it"
+            )
         yield from _chunk_mistakes(data["chunks"], data["simulation"]["files"])
         if features_of(config):
             yield from _simulation_mistakes(config)

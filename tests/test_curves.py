@@ -151,10 +151,10 @@ def test_a_disk_that_is_full_ends_the_job_in_one_line(tmp_path):
 
 
 def test_a_curve_that_cannot_be_replaced_is_not_added_to(tmp_path, monkeypatch):
-    def refuse(folder):
-        raise OSError(errno.EROFS, "Read-only file system", str(folder))
+    def refuse(path, missing_ok):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     (tmp_path / "events").mkdir()
-    monkeypatch.setattr("shutil.rmtree", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(InputError, match=f"events/{FILE}: cannot be written: Read-only"):
         Curves(tmp_path / "events", steps=1)

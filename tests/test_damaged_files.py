@@ -198,6 +198,13 @@ def test_too_many_open_files_are_not_taken_for_damage(tmp_path):
     assert "delete" not in str(told.value)
 
 
+def test_a_file_that_the_system_refuses_is_not_taken_for_damage(tmp_path):
+    (tmp_path / "000.h5").mkdir()
+    with pytest.raises(InputError, match=r"000\.h5: cannot be read \(Is a directory\)") as told:
+        labels.read_chunk(tmp_path / "000.h5")
+    assert "delete" not in str(told.value)
+
+
 def test_damaged_scores_never_become_a_label_set(tmp_path):
     write_labels_file(tmp_path / "000.h5", None)
     with h5py.File(tmp_path / "000.h5", "a") as file:

@@ -97,6 +97,21 @@ def test_without_a_gpu_the_job_runs_on_the_cpu(hidden):
     assert gpus.held(2, {"CUDA_VISIBLE_DEVICES": hidden}) == []
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_gpu_that_nothing_lists_is_told(tmp_path, monkeypatch, caplog, there):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho 'Failed to initialize NVML: Driver/library version mismatch'\nexit 18\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    if there:
+        (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(gpus, "DEVICE_FILES", (tmp_path / "nvidia0",))
+    assert gpus.held(1, {}) == []
+    assert ("(Failed to initialize NVML: Driver/library version mismatch)" in caplog.text) == there
+
+
 def test_what_stands_behind_a_hidden_device_is_not_visible():
     assert gpus.visible_devices({"CUDA_VISIBLE_DEVICES": "2,-1,3"}) == ["2"]
 

@@ -34,7 +34,7 @@ def jobs(config):
         "threshold": settings.threshold("video_prior"),
         "calibration": settings.calibration(),
         "ensemble": settings.ensemble(),
-        "preflight": settings.preflight(),
+        "preflight": settings.preflight(False),
     }
 
 

@@ -14,8 +14,9 @@ QUANTILE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05}
 FIXED = {"rule": "fixed", "delta": 0.9}
 
 
-def settings(threshold=QUANTILE, validation_fraction=1e-9, max_frames=60, submission=True):
-    return preflight.Settings(max_frames, 5, validation_fraction, threshold, submission)
+def settings(threshold=QUANTILE, validation_fraction=1e-9, max_frames=60, **changes):
+    others = {"submission": True, "calibration": "none", "compared": False} | changes
+    return preflight.Settings(max_frames, 5, validation_fraction, threshold, **others)
 
 
 def splits_of(index):
@@ -81,6 +82,33 @@ def test_what_would_be_refused_after_training_is_refused_here(small_index):
     table["videos"] = 0
     with pytest.raises(InputError, match=r"no video of the train split .* 4 classes; .* \[3, 8"):
         preflight.report(table, splits, settings())
+
+
+def test_without_a_rating_for_fine_tuning_nothing_is_trained(small_index):
+    ratings = small_index.ratings
+    late = ratings._replace(start_second=1000 * (ratings.start_second + 1))
+    index = replace(small_index, ratings=late)
+    with pytest.raises(InputError, match=r"none of \d+ ratings is for fine-tuning.* in seconds"):
+        preflight.report(table_of(index), splits_of(index), settings())
+
+
+def test_a_teacher_that_cannot_be_calibrated_is_refused(small_index):
+    table = table_of(small_index)
+    table["validation_ratings"] = table["validation_positives"] = 2
+    preflight.refuse(table, splits_of(small_index), settings())
+    with pytest.raises(InputError, match=r"calibration: class: all 8 ratings .* are positive"):
+        preflight.refuse(table, splits_of(small_index), settings(calibration="class"))
+
+
+def test_experiments_are_not_compared_on_a_test_set_without_ratings(small_index):
+    table = table_of(small_index)
+    table["validation_positives"] = 1
+    unrated = small_index.take(np.flatnonzero(np.diff(small_index.ratings.indptr) == 0))
+    splits = splits_of(small_index) | {"test": unrated}
+    preflight.refuse(table, splits, settings())
+    preflight.refuse(table, splits_of(small_index), settings(compared=True))
+    with pytest.raises(InputError, match=r"data\.test: no video has ratings, and an ablation"):
+        preflight.refuse(table, splits, settings(compared=True))
 
 
 def test_one_threshold_for_all_is_warned_of_where_some_classes_are_rare(small_index):

@@ -108,6 +108,9 @@ def test_what_others_leave_among_the_results_is_not_read(tmp_path):
     (tmp_path / "._table.json").write_bytes(b'\xff"stamp""circumstances"')
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "gone.json").symlink_to("nowhere")
+    (tmp_path / "notes.json").write_text('{"notes": {"circumstances": 1, "stamp": {}}}')
+    (tmp_path / "list.json").write_text('["circumstances", "stamp"]')
+    (tmp_path / "text.json").write_text('{"circumstances": "", "stamp": ""}')
     assert provenance.stamps_below(tmp_path) == other_versions(tmp_path) == {}
 
 

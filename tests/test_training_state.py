@@ -133,11 +133,14 @@ def test_signals_have_their_old_handlers_after_training(small_index, tmp_path):
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-def test_a_state_of_other_work_is_not_picked_up_and_makes_way_for_a_new_one(small_index, tmp_path):
+def test_a_state_of_other_work_is_told_not_picked_up_and_makes_way_for_a_new_one(
+    small_index, tmp_path, caplog
+):
     whole = run(small_index, new_state(tmp_path / "other"), "bigru")
     with pytest.raises(StoppedError):
         run(small_index, new_state(tmp_path, "old"), "bigru", interrupt=stopped, at=3)
     assert_same(whole, run(small_index, new_state(tmp_path, "new", minutes=0), "bigru"))
+    assert caplog.text.count("the state there is of other settings") == 1
     assert [path.name for path in new_state(tmp_path).folder.iterdir()] == ["new.state"]
 
 

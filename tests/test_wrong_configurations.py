@@ -58,6 +58,10 @@ LOGISTIC = {"architecture": "logistic", "fusion": "early"}
 # name: (changes, parts of the line: key, value, what is allowed)
 WRONG = {
     # Keys that are not there, or should not be
+    "class lists without records": (
+        {"data.segment_classes": "none.csv"},
+        "data.segment_classes: given without train, segments and test",
+    ),
     "unknown section": ({"trainig": {}}, "trainig: unknown key; did you mean 'training'?"),
     "unknown key": ({"data.chunk": 2}, "data.chunk: unknown key; did you mean 'chunks'?"),
     "unknown key of simulation": (

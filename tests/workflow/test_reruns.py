@@ -222,7 +222,8 @@ SETTINGS = {
     "delta, of another rule than the default": (setting("em.threshold", {"delta": 0.8}), set()),
     "calibration": (
         setting("em.calibration", "model"),
-        {f"em/iteration-{i}/calibration.json" for i in (1, 2)}
+        PREFLIGHT
+        | {f"em/iteration-{i}/calibration.json" for i in (1, 2)}
         | label_sets(1)
         | ITERATION_1
         | AFTER_F1,

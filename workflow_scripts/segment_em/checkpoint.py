@@ -102,7 +102,9 @@ def _opened(path: str | Path) -> Iterator[safe_open]:
 
 def _specification(path: str | Path, metadata: Mapping[str, str] | None) -> Specification:
     if METADATA_KEY not in (metadata or {}):
-        raise InputError(f"{path}: a safetensors file, but not written by this workflow")
+        raise InputError(
+            f"{path}: a safetensors file, but not written by this workflow; name weights of a run"
+        )
     try:
         head = json.loads(metadata[METADATA_KEY])
     except json.JSONDecodeError as error:
@@ -111,7 +113,8 @@ def _specification(path: str | Path, metadata: Mapping[str, str] | None) -> Spec
         ) from None
     if head.get("format") != FORMAT:
         raise InputError(
-            f"{path}: weights format {head.get('format')}, this version reads {FORMAT}"
+            f"{path}: weights format {head.get('format')}, this version reads {FORMAT}; train it "
+            "again, or read it with the version that its .json names"
         )
     try:
         return Specification(**head["model"])

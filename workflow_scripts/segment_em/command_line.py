@@ -30,7 +30,9 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def _json(text: str) -> Any:
-    if text.endswith(".json") and Path(text).is_file():
+    if text.endswith(".json"):
+        if not Path(text).is_file():
+            raise argparse.ArgumentTypeError(f"{text}: no such file")
         text = Path(text).read_text(encoding="utf-8")
     try:
         return json.loads(text)

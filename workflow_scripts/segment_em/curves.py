@@ -5,7 +5,6 @@ them. The points travel in the training state, and each attempt at a job writes 
 So a job that was stopped and went on leaves each step once, and one that failed leaves its curve.
 """
 
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ class Curves:
     """
 
     def __init__(self, folder: str | Path | None, steps: int) -> None:
-        """folder: emptied and written to. steps: of the whole job; every so many get a point."""
+        """folder: of the file, begun anew. steps: of the whole job; every n-th gets a point."""
         self.every = -(-steps // POINTS)
         self.points: list[tuple[float, ...]] = []  # kind, number, then the values of NAMES[kind]
         self.folder = None if folder is None else Path(folder)
@@ -40,8 +39,7 @@ class Curves:
         self.written = time.monotonic()
         if self.folder is not None:
             with refusals_told(self.folder / FILE):
-                if self.folder.exists():
-                    shutil.rmtree(self.folder)
+                (self.folder / FILE).unlink(missing_ok=True)
             self.unwritten.append(Event(file_version="brain.Event:2", wall_time=time.time()))
 
     def step(self, number: int, loss: float, learning_rate: float, norm: float) -> None:

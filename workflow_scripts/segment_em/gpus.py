@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # What hides devices: CUDA takes none from the first such name on.
 NO_DEVICE = ("-1", "NoDevFiles")
+# What the drivers of NVIDIA and AMD put there for the first device.
+DEVICE_FILES = (Path("/dev/nvidia0"), Path("/dev/kfd"))
 SECONDS_BETWEEN_TRIES = 0.2
 SECONDS_BETWEEN_MESSAGES = 60.0
 
@@ -30,14 +32,22 @@ SECONDS_BETWEEN_MESSAGES = 60.0
 def visible_devices(environment: Mapping[str, str]) -> list[str]:
     """The devices that this process may use: CUDA_VISIBLE_DEVICES, or all that the driver lists.
 
-    Empty where there is no GPU.
+    Empty where there is no GPU, and, with a warning, where nothing lists it.
     """
     if VISIBLE in environment:
         names = [name.strip() for name in environment[VISIBLE].split(",") if name.strip()]
         return list(takewhile(lambda name: name not in NO_DEVICE, names))
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError) as error:
+        if not any(map(Path.exists, DEVICE_FILES)):
+            return []
+        said = getattr(error, "stdout", None) or str(error)
+        log.warning(
+            "warning: nvidia-smi -L does not list the GPU of this machine (%s): jobs that see it "
+            "all take the first, others compute on the CPU; mend the driver, or name devices in %s",
+            *(" ".join(said.split()), VISIBLE),
+        )
         return []
     gpus = [line for line in listed.stdout.splitlines() if line.startswith("GPU ")]
     return [str(number) for number in range(len(gpus))]

@@ -2,6 +2,7 @@
 
 import errno
 import mmap
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +29,14 @@ def opened(path: str | Path, remedy: str = DELETE) -> Iterator[h5py.File]:
         raise InputError(f"{path}: no such file") from None
     # A damaged file fails inside HDF5 with whatever its library makes of what it finds.
     except (OSError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        if getattr(error, "errno", None) in TOO_MANY_OPEN:
+        reason, number = " ".join(str(error).split()), getattr(error, "errno", None)
+        if number in TOO_MANY_OPEN:
             raise InputError(f"{path}: {reason}: raise the limit, see ulimit -n") from error
+        if number is not None:  # the system refused; nothing is known of what is in the file
+            refusal = os.strerror(number)
+            raise InputError(
+                f"{path}: cannot be read ({refusal}): look at its permissions and its disk"
+            ) from error
         raise InputError(f"{path}: not a readable HDF5 file ({reason}): {remedy}") from error
 
 

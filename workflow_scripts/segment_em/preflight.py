@@ -27,7 +27,8 @@ SHOWN = 10
 class Settings(NamedTuple):
     """What decides the counts. threshold: as configured, with its rule; see thresholds/.
 
-    submission: whether test ids have to stand in one.
+    submission: whether test ids have to stand in one. calibration: of the teacher, on the
+    validation ratings. compared: whether the test set has to be rated, as in an ablation.
     """
 
     max_frames: int
@@ -35,6 +36,8 @@ class Settings(NamedTuple):
     validation_fraction: float
     threshold: Mapping[str, Any]
     submission: bool
+    calibration: str
+    compared: bool
 
 
 def class_table(
@@ -143,8 +146,7 @@ def report(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings)
     """Log what there is, and a warning for each thing that will starve or is left out.
 
     splits: {train, segments, test: its index}. Raises InputError where a run would be refused after
-    hours: without a video of any class, without a positive rating for validation, or with a test id
-    that no submission can hold.
+    hours; see refuse.
     """
     labels = np.diff(splits["train"].labels.indptr)
     log.info(
@@ -174,16 +176,43 @@ def report(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings)
     lost = left_out(splits, class_ids, settings.max_frames)
     for line in [*lost, *warnings(table, settings)]:
         log.warning("warning: %s", line)
+    refuse(table, splits, settings)
+
+
+def refuse(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings) -> None:
+    """Raise InputError where a run would be refused after hours.
+
+    Without a video of any class, a rating for fine-tuning or a positive one for validation, both
+    answers where the teacher is calibrated, a rating of the test set where experiments are compared
+    by it; or with a test id that no submission can hold.
+    """
     if not table["videos"].any():
         raise InputError(
             f"data.segment_classes: no video of the train split carries any of these {len(table)} "
             f"classes; labels there are such as {splits['train'].labels.indices[:5].tolist()}; "
             "give the list that belongs to the records"
         )
-    if not table["validation_positives"].any():
+    if not table["ratings"].any():
+        given = len(splits["segments"].ratings.class_id)
+        raise InputError(
+            f"data.segments: none of {given} ratings is for fine-tuning, of one of these classes "
+            "and of a segment within its video; look at data.segment_classes, give starts in "
+            "seconds, or lower data.validation_fraction"
+        )
+    positives, counted = table["validation_positives"].sum(), table["validation_ratings"].sum()
+    if not positives:
         raise InputError(
             "data.segments: no positive rating of these classes is for validation; raise "
             "data.validation_fraction or rate more segments"
+        )
+    if settings.calibration != "none" and positives == counted:
+        raise InputError(
+            f"em.calibration: {settings.calibration}: all {counted} ratings for validation are "
+            "positive, and it needs both answers; rate more segments, or set it to none"
+        )
+    if settings.compared and not len(splits["test"].ratings.class_id):
+        raise InputError(
+            "data.test: no video has ratings, and an ablation compares test mAP; give rated files"
         )
     if settings.submission:
         check_ids(splits["test"].video_ids)

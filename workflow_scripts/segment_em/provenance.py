@@ -104,20 +104,25 @@ def stamps_below(folder: str | Path) -> dict[str, dict[str, Any]]:
 def _told_below(folder: str | Path, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """(file, what it holds) of each .json below a folder that has the key; no hidden files."""
     for path in sorted(Path(folder).rglob("[!.]*.json")):
-        if _names(path, key):
-            yield path, read_json(path)
+        told = _told(path, key)
+        if told is not None:
+            yield path, told
 
 
-def _names(path: Path, key: str) -> bool:
-    """Whether a file may be of ours: people keep JSON of their own beside their records."""
-    return path.is_file() and f'"{key}"'.encode() in path.read_bytes()
+def _told(path: Path, key: str) -> dict[str, Any] | None:
+    """What a .json of ours holds, which has the key; people keep others beside their records."""
+    if not (path.is_file() and f'"{key}"'.encode() in path.read_bytes()):
+        return None
+    told = read_json(path)
+    return told if isinstance(told, dict) and isinstance(told.get(key), dict) else None
 
 
 def stamp_beside(path: str | Path) -> dict[str, Any] | None:
     """The stamp of an artefact from the .json beside it, or from itself if it is one."""
     for source in (Path(f"{path}.how.json"), beside(path), Path(path)):
-        if source.suffix == ".json" and _names(source, "stamp"):
-            return read_json(source)["stamp"]
+        told = _told(source, "stamp") if source.suffix == ".json" else None
+        if told is not None:
+            return told["stamp"]
     return None
 
 

@@ -84,7 +84,9 @@ def _load_all(weights: Sequence[str | Path], index: Index) -> tuple[list[nn.Modu
             raise InputError(f"{path}: other classes than {weights[0]}; train both on one list")
         if dict(specification.features) != widths:
             made_for = dict(specification.features)
-            raise InputError(f"{path}: made for features {made_for}, not {widths}")
+            raise InputError(
+                f"{path}: made for features {made_for}, not {widths}; give files with these"
+            )
     return [model for model, _ in loaded], np.array(first.class_ids)
 
 

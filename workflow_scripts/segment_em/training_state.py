@@ -62,6 +62,12 @@ class StateFile:
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
+            if any(self.folder.glob("*.state")):
+                log.warning(
+                    "warning: %s: the state there is of other settings, code, inputs, torch, "
+                    "threads or GPUs; starting from the beginning, which replaces it",
+                    self.folder,
+                )
             return None
         except OSError as error:
             log.warning("%s: %s; starting from the beginning", self.path, error.strerror)
