@@ -10,7 +10,8 @@ from small_models import PLAN, SMALL, small_model
 from torch import nn
 from torch.nn import functional
 
-from segment_em import training
+from segment_em import monitor, training
+from segment_em.curves import Curves
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
@@ -19,6 +20,7 @@ from segment_em.targets import Ratings, VideoLabels
 from segment_em.training_state import StateFile
 
 CLASS_IDS = np.array([3, 8, 20])
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -31,9 +33,8 @@ def run(index, state, plan=PLAN, model=None, rows=(0, 1, 3, 4)):
     model = model or small_model("logistic")
     clips = Clips(FrameReader(index, 25), 5, VideoLabels(index, CLASS_IDS), False)
     objective = training.video_objective(5, 3, "mean")
-    cpu = torch.device("cpu")
     losses = training.train(
-        model, clips, np.array(rows), objective, Dequantise.of(index), plan, cpu, state
+        model, clips, np.array(rows), objective, Dequantise.of(index), plan, CPU, state
     )
     return model, losses
 
@@ -190,6 +191,30 @@ def test_a_run_that_diverges_stops_after_the_epoch_with_step_rate_and_videos(sma
         match=r"diverged: mean loss .* in step 2 of epoch \d+ at .* 0\.5, .*videos [abde]",
     ):
         run(small_index, state, plan, model)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "diverged"),
+    [
+        # The first batch lacks what the others have to learn.
+        ([[0.5, 2.5, 2.5], [1.5, 1.5, 1.5], [0.9, 0.9, 0.9]], False),
+        ([[0.5, 2.5, 2.5], [2.5, 2.5, 2.5]], True),
+        ([[0.5, 20.0, 20.0]], True),
+        ([[5.0, 14.0, 14.0], [15.0, 13.0, 13.0]], False),  # three times what the first cost
+    ],
+)
+def test_a_divergence_is_a_loss_that_is_high_and_does_not_fall(epochs, diverged):
+    watched = monitor.Monitor(3, 3, np.array(["a", "b", "c"]), CPU, str, Curves(None, 9))
+    told = ""
+    try:
+        for epoch, losses in enumerate(epochs):
+            for number, loss in enumerate(losses):
+                step = monitor.Step(epoch, number, 3 * epoch + number, np.array([number]), 0.1)
+                watched.step(step, torch.tensor(loss), torch.tensor(1.0))
+            watched.end_epoch(step)
+    except InputError as error:
+        told = str(error)
+    assert ("diverged" in told) == diverged
 
 
 def test_a_high_but_falling_loss_is_no_divergence(small_index, state):
@@ -352,7 +377,7 @@ def test_attention_learns_beside_the_scores_and_leaves_their_classifier_alone(sm
     assert not model.classifier.weight[3:].any()
     clips = Clips(FrameReader(small_index, 25), 5, VideoLabels(small_index, CLASS_IDS), False)
     objective = training.video_objective(5, 3, "attention")
-    rows, cpu = np.array([0, 1, 3, 4]), torch.device("cpu")
+    rows, cpu = np.array([0, 1, 3, 4]), CPU
     training.train(model, clips, rows, objective, Dequantise.of(small_index), PLAN, cpu, state)
     assert model.classifier.weight[3:].any()
     wide = model.classifier.weight.detach().clone()

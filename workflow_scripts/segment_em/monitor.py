@@ -17,8 +17,12 @@ from segment_em.progress import Progress
 # Reading a number from a GPU waits for all that is queued there; on the CPU it costs nothing.
 STEPS_BETWEEN_CHECKS = {"cuda": 16}
 # Answering 0.5 to everything costs log 2. A mean over an epoch at three times that, and at three
-# times what the first batch cost, is beyond what noise or a difficult batch can do.
+# times what the first batch cost, is beyond noise if it does not fall from epoch to epoch: a first
+# batch of few videos may lack the classes that fine-tuning has to teach anew.
 DIVERGED = 3.0
+# So is at once what costs more than answering 1e-4, at which classes begin that nothing is labelled
+# with, where all is true.
+BEYOND = 9.3
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,9 @@ class Monitor:
         if comparable and not varied:
             problem = "the same scores for all segments, up to the last batch,"
             raise self._error(problem, step, "lower the learning rate, or look at the features")
-        mean = self.sums[step.epoch, 0] / self.sums[step.epoch, 1]
-        if mean > DIVERGED * max(self.first_loss, math.log(2)):
+        mean, *before = self.epoch_losses()[step.epoch :: -1]
+        high = mean > DIVERGED * max(self.first_loss, math.log(2))
+        if high and (mean > BEYOND or (before and mean >= before[0])):
             problem = f"diverged: mean loss {mean:g}, at the start {self.first_loss:g}"
             raise self._error(problem, step, "lower the learning rate or the clip norm")
         self.comparable, self.varied = False, False
@@ -120,7 +125,7 @@ class Monitor:
 
     def epoch_losses(self) -> list[float]:
         """The mean loss of each epoch."""
-        return [float(total / count) for total, count in self.sums]
+        return [float(total / count) if count else math.nan for total, count in self.sums]
 
     def captured(self) -> dict[str, torch.Tensor]:
         """What a resumed job has to know."""
