@@ -91,6 +91,7 @@ rule preflight:  # what will starve or is left out, before anything is trained
         test=lambda wildcards: of(wildcards).data.index("test"),
         classes=lambda wildcards: of(wildcards).data.class_list,
         vocabulary=lambda wildcards: of(wildcards).data.vocabulary,
+        splits=ancient(lambda wildcards: of(wildcards).data.split_check),
     output:
         table="results/{experiment}/preflight.csv",
         how="results/{experiment}/preflight.json",

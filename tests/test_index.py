@@ -482,3 +482,9 @@ def test_columns_are_positions_in_the_sorted_list_or_minus_one():
     columns = columns_of(class_ids, np.array([[7, 0, 4], [1831, 1832, 3]]))
     assert columns.tolist() == [[1, -1, -1], [2, -1, 0]]
     assert columns_of(class_ids, np.zeros(0, np.int64)).tolist() == []
+
+
+def test_what_else_lies_in_a_file_of_own_features_is_told_with_the_nearest_name(tmp_path, caplog):
+    path = own_file(tmp_path / "own.h5", np.ones((5, 8), np.float16), [5], label={"indptr": [0, 0]})
+    build_index([path], {"rgb": 8}, 5)
+    assert "own.h5: label is not read; did you mean labels? (see docs/format.md" in caplog.text

@@ -1,5 +1,7 @@
 """Submission and localisations from prediction chunks: by hand, and whatever the chunks."""
 
+import logging
+
 import numpy as np
 import pytest
 from small_records import FEATURES, VIDEOS, video_frames
@@ -54,6 +56,17 @@ LOCALISATIONS = (
     "e,0,5,3,,0.6\n"
     "e,10,20,3,,0.6\n"
 )
+
+
+@pytest.mark.parametrize("groups", [["abcde"], ["ab", "cde"]])
+def test_classes_that_no_segment_scores_high_enough_for_are_named(tmp_path, caplog, groups):
+    caplog.set_level(logging.INFO)
+    index, predictions = spread(tmp_path, groups)
+    outputs.localise(index, predictions, None, 0.9, tmp_path / "none.csv")
+    assert "2 intervals in 5 videos" in caplog.text
+    assert "warning" not in caplog.text
+    outputs.localise(index, predictions, None, 0.95, tmp_path / "none.csv")
+    assert "no segment has 2 of 2 classes (3 at most 0.9, 8 at most 0.9): they score" in caplog.text
 
 
 @pytest.mark.parametrize("groups", [["abcde"], ["ab", "cde"], ["a", "b", "c", "d", "e"]])

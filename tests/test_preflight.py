@@ -92,6 +92,14 @@ def test_without_a_rating_for_fine_tuning_nothing_is_trained(small_index):
         preflight.report(table_of(index), splits_of(index), settings())
 
 
+def test_data_without_labels_or_ratings_are_told_where_they_lack(small_index):
+    table = table_of(small_index)
+    nothing = small_index.take(np.zeros(0, int))
+    for split, message in (("train", "data.train: no video has a label"), ("segments", "is rated")):
+        with pytest.raises(InputError, match=message):
+            preflight.refuse(table, splits_of(small_index) | {split: nothing}, settings())
+
+
 def test_a_teacher_that_cannot_be_calibrated_is_refused(small_index):
     table = table_of(small_index)
     table["validation_ratings"] = table["validation_positives"] = 2

@@ -67,7 +67,9 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except InputError as error:
-        sys.exit(f"error: {error}")
+        # In one piece: jobs that end together share a screen.
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
     except StoppedError as stopped:
         logging.info("%s", stopped)
         sys.exit(128 + stopped.signal_number)

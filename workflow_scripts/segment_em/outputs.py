@@ -1,7 +1,8 @@
 """From prediction chunks to the files that people use: submission.csv and localisations.csv."""
 
-# V videos, N segments of a chunk
+# V videos, N segments of a chunk, C classes
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from segment_em.localisation import Intervals, merge, rows_of, write_localisatio
 from segment_em.predictions import Predictions, read_all_predictions
 from segment_em.submission import TopSegments, write_submission
 
+log = logging.getLogger(__name__)
+
+SHOWN = 10
 VIDEOS_AT_ONCE = 128  # merging takes three bytes a score: 23 MB with 1,000 classes
 
 
@@ -76,27 +80,49 @@ def localise(
     threshold: float,
     out: str | Path,
 ) -> None:
-    """Write what occurs when, see localisation.merge, in the order of the index."""
+    """Write what occurs when, see localisation.merge, in the order of the index.
+
+    Says how much that is, and warns of classes that no segment scores high enough for.
+    """
     chunks = read_all_predictions(prediction_paths)
-    order = Order(index_paths, chunks)
+    order, class_ids = Order(index_paths, chunks), chunks[0].class_ids
     names = read_vocabulary(vocabulary_path) if vocabulary_path else {}
-    parts = [
-        found._replace(video=order.videos(chunk)[found.video])
-        for chunk in chunks
-        for found in _intervals(chunk, threshold)
-    ]
+    parts, best_C = [], np.zeros(len(class_ids), np.float32)
+    for chunk in chunks:
+        for found, highest_C in _intervals(chunk, threshold):
+            parts.append(found._replace(video=order.videos(chunk)[found.video]))
+            np.maximum(best_C, highest_C, out=best_C)
     joined = Intervals(*map(np.concatenate, zip(*parts, strict=True)))
     # A stable sort: within a video the rows stay ordered by start and class.
     by_video = np.argsort(joined.video, kind="stable")
     intervals = Intervals(*(array[by_video] for array in joined))
-    write_localisations(out, rows_of(intervals, order.video_ids, chunks[0].class_ids, names))
+    write_localisations(out, rows_of(intervals, order.video_ids, class_ids, names))
+    log.info("%d intervals in %d videos", len(intervals.video), len(order.video_ids))
+    _warn_of_missing(class_ids, best_C, threshold)
 
 
-def _intervals(chunk: Predictions, threshold: float) -> Iterator[Intervals]:
-    """The intervals of a chunk, of some videos after the others; once if there are none."""
+def _warn_of_missing(class_ids: np.ndarray, best_C: np.ndarray, threshold: float) -> None:
+    missing = np.flatnonzero(best_C < threshold)
+    if len(missing):
+        highest = missing[np.argsort(-best_C[missing], kind="stable")][:SHOWN]
+        shown = ", ".join(f"{class_ids[c]} at most {best_C[c]:.2g}" for c in highest)
+        log.warning(
+            "warning: no segment has %d of %d classes (%s%s): they score below "
+            "localisation.threshold (%g) everywhere; lower it, if they should be found",
+            *(len(missing), len(class_ids), shown, ", ..." if len(missing) > SHOWN else ""),
+            threshold,
+        )
+
+
+def _intervals(chunk: Predictions, threshold: float) -> Iterator[tuple[Intervals, np.ndarray]]:
+    """The intervals of a chunk and the best score of each class, float [C], of some videos a time.
+
+    Once if there are none.
+    """
     for first in range(0, max(1, len(chunk.frames)), VIDEOS_AT_ONCE):
         frames_V = chunk.frames[first : first + VIDEOS_AT_ONCE]
         start, stop = chunk.video_indptr[[first, first + len(frames_V)]]
-        found = merge(chunk.scores[start:stop], frames_V, chunk.segment_frames, threshold)
-        yield found._replace(video=found.video + first)
+        scores_NC = chunk.scores[start:stop]
+        found = merge(scores_NC, frames_V, chunk.segment_frames, threshold)
+        yield found._replace(video=found.video + first), scores_NC.max(axis=0, initial=0)
         hdf5.release(chunk.scores)

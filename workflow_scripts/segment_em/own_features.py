@@ -5,6 +5,7 @@ Shapes: V videos, N frames of all videos.
 
 # T frames, F features a frame
 
+import difflib
 import logging
 import math
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from segment_em.records import LONGEST_ID
 log = logging.getLogger(__name__)
 
 SEE_FORMAT = "see docs/format.md, own features"
+GROUPS = ("video_ids", "features", "labels", "ratings")
 # The arrays of a group and their kinds, see hdf5.KINDS.
 LABELS = {"indices": "iu"}
 RATINGS = {"start_second": "iu", "class_id": "iu", "score": "fiub"}
@@ -42,6 +44,8 @@ def own_index(path: str, features: Mapping[str, int], segment_frames: int, train
             name: _own_modality(path, file, name, width, ids, training)
             for name, width in features.items()
         }
+        if training:
+            _warn_of_unknown(path, file)
         labels, ratings = unlabelled(len(ids)), unrated(len(ids))
         if training and "labels" in file:
             labels = _own_csr(path, file, "labels", LABELS, len(ids))
@@ -67,6 +71,13 @@ def _own_ids(path: str, file: h5py.File) -> np.ndarray:
             f"{path}: video_ids: {wrong[0]!r} is not 1 to {LONGEST_ID} bytes without NUL: rename it"
         )
     return id_array(ids)
+
+
+def _warn_of_unknown(path: str, file: h5py.File) -> None:
+    for name in sorted(file.keys() - set(GROUPS)):
+        nearest = difflib.get_close_matches(name, GROUPS, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        log.warning("warning: %s: %s is not read%s (%s)", path, name, hint, SEE_FORMAT)
 
 
 def _own_csr(

@@ -186,14 +186,24 @@ def refuse(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings)
     answers where the teacher is calibrated, a rating of the test set where experiments are compared
     by it; or with a test id that no submission can hold.
     """
+    if not len(splits["train"].labels.indices):
+        raise InputError(
+            "data.train: no video has a label; write the group labels (docs/format.md, own "
+            "features), or name the files that have it"
+        )
     if not table["videos"].any():
         raise InputError(
             f"data.segment_classes: no video of the train split carries any of these {len(table)} "
             f"classes; labels there are such as {splits['train'].labels.indices[:5].tolist()}; "
             "give the list that belongs to the records"
         )
+    given = len(splits["segments"].ratings.class_id)
+    if not given:
+        raise InputError(
+            "data.segments: no video is rated; the process selects by ratings: rate some segments, "
+            "of which at least one positive has to be of a video for validation"
+        )
     if not table["ratings"].any():
-        given = len(splits["segments"].ratings.class_id)
         raise InputError(
             f"data.segments: none of {given} ratings is for fine-tuning, of one of these classes "
             "and of a segment within its video; look at data.segment_classes, give starts in "
