@@ -23,7 +23,7 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
     params:
         script=SCRIPTS / "estimate.py",
         cfg=lambda wildcards: of(wildcards).settings.estimation(),
-        code=lambda wildcards: code("estimate.py", *of(wildcards).teacher_files(wildcards.i)),
+        code=lambda wildcards: code("estimate.py", *of(wildcards).teacher_code(wildcards.i)),
         launcher=launcher,
         speed=scoring_speed,
     message:
@@ -83,7 +83,7 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
         code=lambda wildcards: code(
             "label_set.py",
             f"estimators/{wildcards.estimation}.py",
-            of(wildcards).threshold_file(),
+            of(wildcards).threshold_code(),
         ),
     message:
         "E-step {wildcards.i}: threshold the scores, {wildcards.estimation} (eqs. 18-19)"
@@ -121,7 +121,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         ),
         code=lambda wildcards: code(
             "maximise.py",
-            *of(wildcards).model_files(wildcards.model),
+            *of(wildcards).model_code(wildcards.model),
             f"estimators/{wildcards.estimation}.py",
         ),
         launcher=launcher,
@@ -163,7 +163,7 @@ rule validate:  # line 10: both stages of a model on the ratings held out
     params:
         script=SCRIPTS / "evaluate.py",
         cfg=lambda wildcards: of(wildcards).settings.evaluation("validation"),
-        code=lambda wildcards: code("evaluate.py", *of(wildcards).model_files(wildcards.run)),
+        code=lambda wildcards: code("evaluate.py", *of(wildcards).model_code(wildcards.run)),
         launcher=launcher,
         speed=scoring_speed,
     message:

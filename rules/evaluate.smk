@@ -69,10 +69,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         ),
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         members=lambda wildcards: of(wildcards).ensemble(wildcards.group),
-        weights=lambda wildcards: [
-            of(wildcards).weights(run, "finetuned")
-            for run in of(wildcards).may_join(wildcards.group)
-        ],
+        weights=lambda wildcards: of(wildcards).ensemble_weights(wildcards.group),
     output:
         scores="results/{experiment}/{group}/{part}.json",
         ratings="results/{experiment}/{group}/{part}.ratings.csv",
@@ -98,7 +95,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         cfg=lambda wildcards: of(wildcards).settings.evaluation(wildcards.part),
         code=lambda wildcards: code(
             "evaluate.py",
-            *of(wildcards).model_files(*of(wildcards).may_join(wildcards.group)),
+            *of(wildcards).ensemble_code(wildcards.group),
         ),
         launcher=launcher,
         speed=scoring_speed,

@@ -122,8 +122,7 @@ class Experiment:
 
     def _scorers(self, run: str) -> list[str]:
         if run.rpartition("/")[2] == ENSEMBLE:
-            members = [self.weights(member, "finetuned") for member in self.may_join(run)]
-            return [self.ensemble(run), *members]
+            return [self.ensemble(run), *self.ensemble_weights(run)]
         return [self.weights(run, stage) for stage in STAGES]
 
     def ratings(self, run: str, part: str) -> str:
@@ -223,6 +222,10 @@ class Experiment:
             ),
         )
 
+    def ensemble_weights(self, group: str) -> list[str]:
+        """The weights that its members.json may name."""
+        return [self.weights(run, "finetuned") for run in self.may_join(group)]
+
     def predictions(self) -> list[str]:
         """The test set's chunks."""
         return [f"{self.folder}/predictions/{chunk}.h5" for chunk in self.data.chunks["test"]]
@@ -279,16 +282,19 @@ class Experiment:
         patterns = self.config.get("localise", {}).get("records", [])
         return list(map(as_argument, [patterns] if isinstance(patterns, str) else patterns))
 
-    # Plug-ins that jobs load by name -------------------------------------------------------------
+    # Code that jobs load by name -----------------------------------------------------------------
 
-    def model_files(self, *runs: str) -> list[str]:
+    def model_code(self, *runs: str) -> list[str]:
         return sorted({f"models/{self.settings.model(run)['architecture']}.py" for run in runs})
 
-    def teacher_files(self, i: int | str) -> list[str]:
-        """The files of all models that may teach an iteration."""
-        return self.model_files(*self._teaching(i))
+    def ensemble_code(self, group: str) -> list[str]:
+        return self.model_code(*self.may_join(group))
 
-    def threshold_file(self) -> str:
+    def teacher_code(self, i: int | str) -> list[str]:
+        """That of all models that may teach an iteration."""
+        return self.model_code(*self._teaching(i))
+
+    def threshold_code(self) -> str:
         return f"thresholds/{self.em['threshold']['rule']}.py"
 
 

@@ -27,7 +27,7 @@ rule pretrain:  # line 2, eqs. 15 and 16
     params:
         script=SCRIPTS / "pretrain.py",
         cfg=lambda wildcards: of(wildcards).settings.pretrain(wildcards.without_em),
-        code=lambda wildcards: code("pretrain.py", *of(wildcards).model_files(wildcards.without_em)),
+        code=lambda wildcards: code("pretrain.py", *of(wildcards).model_code(wildcards.without_em)),
         launcher=launcher,
         speed=training_speed,
     message:
@@ -62,7 +62,7 @@ rule finetune:  # lines 3 and 9, eq. 17
     params:
         script=SCRIPTS / "finetune.py",
         cfg=lambda wildcards: of(wildcards).settings.finetune(wildcards.run),
-        code=lambda wildcards: code("finetune.py", *of(wildcards).model_files(wildcards.run)),
+        code=lambda wildcards: code("finetune.py", *of(wildcards).model_code(wildcards.run)),
         launcher=launcher,
         speed=training_speed,
     message:

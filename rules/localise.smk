@@ -4,9 +4,7 @@
 rule predict:  # line 12, one job a chunk
     input:
         members=lambda wildcards: of(wildcards).ensemble("ensemble"),
-        weights=lambda wildcards: [
-            of(wildcards).weights(run, "finetuned") for run in of(wildcards).may_join("ensemble")
-        ],
+        weights=lambda wildcards: of(wildcards).ensemble_weights("ensemble"),
         index=lambda wildcards: of(wildcards).data.index_chunk("test", wildcards.chunk),
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
     output:
@@ -26,9 +24,7 @@ rule predict:  # line 12, one job a chunk
     params:
         script=SCRIPTS / "predict.py",
         cfg=lambda wildcards: of(wildcards).settings.scoring(),
-        code=lambda wildcards: code(
-            "predict.py", *of(wildcards).model_files(*of(wildcards).may_join("ensemble"))
-        ),
+        code=lambda wildcards: code("predict.py", *of(wildcards).ensemble_code("ensemble")),
         launcher=launcher,
         speed=scoring_speed,
     message:
@@ -103,9 +99,7 @@ rule localisations:  # what occurs when
 rule describe_ensemble:  # all that localising new videos needs beside the weights
     input:
         members=lambda wildcards: of(wildcards).ensemble("ensemble"),
-        weights=lambda wildcards: [
-            of(wildcards).weights(run, "finetuned") for run in of(wildcards).may_join("ensemble")
-        ],
+        weights=lambda wildcards: of(wildcards).ensemble_weights("ensemble"),
         vocabulary=lambda wildcards: of(wildcards).data.vocabulary,
     output:
         ensemble="results/{experiment}/ensemble.json",
@@ -135,9 +129,7 @@ rule describe_ensemble:  # all that localising new videos needs beside the weigh
 rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfrecord"}'
     input:
         ensemble="results/{experiment}/ensemble.json",
-        weights=lambda wildcards: [
-            of(wildcards).weights(run, "finetuned") for run in of(wildcards).may_join("ensemble")
-        ],
+        weights=lambda wildcards: of(wildcards).ensemble_weights("ensemble"),
         records=new_records,
     output:
         found="results/{experiment}/found.csv",
@@ -156,9 +148,7 @@ rule localise:  # line 13 for new videos: --config localise='{records: "new*.tfr
     params:
         script=SCRIPTS / "localise.py",
         cfg=canonical({}),  # ensemble.json has all settings
-        code=lambda wildcards: code(
-            "localise.py", *of(wildcards).model_files(*of(wildcards).may_join("ensemble"))
-        ),
+        code=lambda wildcards: code("localise.py", *of(wildcards).ensemble_code("ensemble")),
         launcher=launcher,
         speed=scoring_speed,
         records=lambda wildcards: of(wildcards).new_record_patterns(),

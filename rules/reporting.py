@@ -63,14 +63,13 @@ def scorer_file(e: Experiment, scorer: str) -> str:
 
 def scorer_weights(e: Experiment, scorer: str) -> list[str]:
     """The weights that a members.json may name."""
-    runs = e.may_join(scorer) if scorer == "ensemble" else []
-    return [e.weights(run, "finetuned") for run in runs]
+    return e.ensemble_weights(scorer) if scorer == "ensemble" else []
 
 
 def scorer_models(e: Experiment, scorer: str) -> list[str]:
     if scorer == "ensemble":
-        return e.model_files(*e.may_join(scorer))
-    return e.teacher_files(int(scorer[1:]) + 1)
+        return e.ensemble_code(scorer)
+    return e.teacher_code(int(scorer[1:]) + 1)
 
 
 def replays(e: Experiment) -> list[str]:

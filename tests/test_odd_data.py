@@ -286,7 +286,7 @@ def test_one_class_and_a_video_of_one_frame_with_any_id_reach_calibration_and_th
     result = process.evaluate(weights, "rated", 1.0)
     selected = tmp_path / "selected.json"
     draws = Comparison("map", replicates=5, seed=0)
-    selection.select([tmp_path / "rated.json"], ["model"], (), (), draws, selected, {})
+    selection.select([tmp_path / "rated.json"], ["model"], None, None, draws, selected, {})
     (one,) = json.loads(selected.read_text())["among"]
     assert (one["validation_map"], one["difference"], one["tie"]) == (result["map"], 0, False)
 

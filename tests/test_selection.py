@@ -18,11 +18,17 @@ def mean_of(folder, validation_map, members, **values):
     path = model(folder, "ensemble", validation_map, stages=("ensemble",), **values)
     joined = ensemble.Ensemble(members, "geometric", 0.5, (0, 2))
     (folder / "ensemble.json").write_text(json.dumps(joined.described(folder)))
-    return [folder / "ensemble.json", path, path.with_suffix(".ratings.csv")]
+    return path
 
 
 def select(
-    folder, paths, mean=(), previous=(), stages=("finetuned",), out="selected.json", by=COMPARISON
+    folder,
+    paths,
+    mean=None,
+    previous=None,
+    stages=("finetuned",),
+    out="selected.json",
+    by=COMPARISON,
 ):
     selection.select(paths, stages, mean, previous, by, folder / out, {})
     return json.loads((folder / out).read_text())
@@ -30,7 +36,8 @@ def select(
 
 def selected_before(folder, **arguments):
     select(folder, out="first.json", **arguments)
-    return [folder / f"first.{ending}" for ending in ("json", "safetensors", "ratings.csv")]
+    endings = ("json", "safetensors", "ratings.csv")
+    return selection.Previous(*(folder / f"first.{ending}" for ending in endings))
 
 
 def test_the_best_on_validation_is_selected_and_its_weights_copied(tmp_path):
@@ -223,7 +230,7 @@ def test_where_no_two_draws_have_positives_a_difference_has_no_error(tmp_path):
         for name, validation_map in (("a", 0.7), ("b", 0.8))
     ]
     draws = Comparison("map", replicates=2, seed=0)
-    selection.select(paths, ["finetuned"], (), (), draws, tmp_path / "selected.json", {})
+    selection.select(paths, ["finetuned"], None, None, draws, tmp_path / "selected.json", {})
     a, b = json.loads((tmp_path / "selected.json").read_text())["among"]
     assert a["difference"] == pytest.approx(-0.1)
     assert (a["difference_error"], b["difference_error"]) == (None, None)

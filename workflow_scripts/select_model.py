@@ -28,8 +28,8 @@ def main() -> None:
     selection.select(
         args.validation,
         config["stages"],
-        args.ensemble,
-        args.previous,
+        args.ensemble[1] if args.ensemble else None,
+        selection.Previous(*args.previous) if args.previous else None,
         by,
         args.out,
         provenance.stamp(config, inputs),

@@ -19,7 +19,7 @@ import pandas as pd
 
 from segment_em import ratings_table
 from segment_em.files import read_json, write_json
-from segment_em.provenance import write_how
+from segment_em.provenance import inside, write_how
 from segment_em.tables import read_table
 
 # A class that occurs in fewer videos may be without positives.
@@ -46,7 +46,7 @@ def summarise(
     model of that iteration that validation prefers and, as `F<i>`, of the model that the process
     goes on with. A draw is None where it holds no positive rating.
     """
-    found = {Path(*Path(path).parts[2:-1]).as_posix(): path for path in ratings}
+    found = {inside(Path(path).parent): path for path in ratings}
     measures = {
         name: {
             "map": row["test_map"],
@@ -84,7 +84,7 @@ def _measured(
 
 def _of_experiment(candidate: Mapping[str, Any]) -> tuple[str, str]:
     """(run, stage) of a candidate, whose weights may be another experiment's too."""
-    return Path(*Path(candidate["weights"]).parts[2:-1]).as_posix(), candidate["stage"]
+    return inside(Path(candidate["weights"]).parent), candidate["stage"]
 
 
 def _run(row: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from segment_em.frames import FrameReader
-from segment_em.index import Index
+from segment_em.index import Index, segments_of
 from segment_em.targets import Entries
 
 ALIKE = 16  # batches whose videos are dealt by length
@@ -150,7 +150,7 @@ class Clips:
 
     def segment_counts(self) -> np.ndarray:
         """int64 [V]: segments of each video; the last may be cut short."""
-        return -(-self.frame_counts // self.segment_frames)
+        return segments_of(self.frame_counts, self.segment_frames)
 
     def nothing(self) -> Batch:
         """A clip without frames or labels: what a process computes whose share of a batch is empty.
@@ -175,7 +175,7 @@ class Clips:
         if not len(rows):
             return self.nothing()
         counts = self.frame_counts[rows]
-        segments = max(1, -(-int(counts.max()) // self.segment_frames))
+        segments = max(1, segments_of(int(counts.max()), self.segment_frames))
         length = segments * self.segment_frames
         stored, frames = self.reader.batch(rows, length)
         mask_BT = np.arange(length) < counts[:, None]

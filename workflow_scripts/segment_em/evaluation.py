@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from segment_em import ratings_table
-from segment_em.compute import prepare
 from segment_em.errors import InputError
 from segment_em.files import scratch, write_json
-from segment_em.index import Index, columns_of, in_validation, read_index
+from segment_em.index import Index, columns_of, indptr_of, read_index
 from segment_em.metrics import Evaluation, Rated, evaluate
 from segment_em.provenance import Job, write_how
 from segment_em.scoring import Inference, Scorer
@@ -38,7 +37,7 @@ class Evaluated:
     """One scorer's mAP, with the ratings that it was taken over.
 
     score_R: float32 [R], nan where the scores do not hold the segment. starts: int64 [R], the first
-    second of each rated segment. class_ids: int64 [C].
+    second of each rated segment. class_ids: int64 [C]. device: that scored, as in provenance.
     """
 
     evaluation: Evaluation
@@ -46,6 +45,7 @@ class Evaluated:
     rated: Rated
     starts: np.ndarray
     class_ids: np.ndarray
+    device: str
 
 
 def evaluate_models(
@@ -69,7 +69,7 @@ def evaluate_models(
     """
     index = read_index(index_paths)
     if validation_fraction is not None:
-        index = index.take(np.flatnonzero(in_validation(index.video_ids, validation_fraction)))
+        index = index.for_validation(validation_fraction)
     evaluated = {
         name: _evaluated(Scorer(path, index, settings, job), measure, out)
         for name, path in scorers.items()
@@ -84,7 +84,7 @@ def evaluate_models(
             f"validation: {len(index)} videos without a positive rating of these classes; raise "
             "data.validation_fraction or rate more segments"
         )
-    stamp, device = job.stamp(), prepare(job.threads, job.gpus).type
+    stamp, device = job.stamp(), next(iter(evaluated.values())).device
     ratings_table.write(ratings_out, _ratings(evaluated, index))
     write_how(ratings_out, stamp, device)
     write_json(out, {"results": results, "stamp": stamp})
@@ -111,7 +111,7 @@ def _evaluated(scorer: Scorer, measure: Measure, out: str | Path) -> Evaluated:
         score_R = np.full(len(rated.row), np.nan, np.float32)
         held = rated.row >= 0
         score_R[held] = scores_NC[rated.row[held], rated.column[held]]
-    return Evaluated(result, score_R, rated, starts, scorer.class_ids)
+    return Evaluated(result, score_R, rated, starts, scorer.class_ids, scorer.device.type)
 
 
 def rated_segments(
@@ -123,7 +123,7 @@ def rated_segments(
     Starts are seconds, int64 [R].
     """
     ratings = index.ratings
-    first = np.concatenate([[0], counts.cumsum()])
+    first = indptr_of(counts)
     video = index.rated_rows()
     start = ratings.start_second.astype(np.int64)
     segment = start // segment_frames

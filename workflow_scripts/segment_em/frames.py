@@ -59,7 +59,7 @@ class FrameReader:
     @property
     def frame_counts(self) -> np.ndarray:
         """int64 [V]: frames of the first modality, at most max_frames."""
-        return np.minimum(self.index.first.frames, self.max_frames).astype(np.int64)
+        return self.index.frames_read(self.max_frames)
 
     def batch(
         self, rows: np.ndarray, padded_frames: int

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -80,22 +80,34 @@ class Index:
         """The modality that counts a video's frames."""
         return next(iter(self.modalities.values()))
 
+    def frames_read(self, max_frames: int) -> np.ndarray:
+        """int64 [V]: frames of the first modality, at most max_frames."""
+        return np.minimum(self.first.frames, max_frames).astype(np.int64)
+
     def rated_rows(self) -> np.ndarray:
         """int64 [ratings]: the row of each rating's video."""
         return np.repeat(np.arange(len(self)), np.diff(self.ratings.indptr))
 
+    def for_validation(self, fraction: float) -> "Index":
+        """The rated videos that select models. fraction: of them, see in_validation."""
+        return self.take(in_validation(self.video_ids, fraction))
+
+    def for_tuning(self, fraction: float) -> "Index":
+        """The other ones, which models are fine-tuned on."""
+        return self.take(~in_validation(self.video_ids, fraction))
+
     def take(self, rows) -> "Index":
         """Index of some of the videos. rows: int [n], bool [V] or a slice; the order is kept."""
         rows = np.arange(len(self))[rows]
-        label_indptr, label = _taken(self.labels.indptr, rows)
-        rating_indptr, rating = _taken(self.ratings.indptr, rows)
+        label, _ = spans(self.labels.indptr, rows)
+        rating, _ = spans(self.ratings.indptr, rows)
         return replace(
             self,
             video_ids=self.video_ids[rows],
             modalities={name: _modality_of(m, rows) for name, m in self.modalities.items()},
-            labels=Labels(label_indptr, self.labels.indices[label]),
+            labels=Labels(indptr_of(np.diff(self.labels.indptr)[rows]), self.labels.indices[label]),
             ratings=RatedSegments(
-                rating_indptr,
+                indptr_of(np.diff(self.ratings.indptr)[rows]),
                 self.ratings.start_second[rating],
                 self.ratings.class_id[rating],
                 self.ratings.positive[rating],
@@ -116,17 +128,22 @@ def _modality_of(modality: Modality, rows: np.ndarray) -> Modality:
     )
 
 
-def _taken(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """New indptr of some rows of a CSR, and the positions of their entries."""
-    counts = np.diff(indptr)[rows]
-    taken_indptr = indptr_of(counts)
-    shift = np.repeat(indptr[rows] - taken_indptr[:-1], counts)
-    return taken_indptr, np.arange(taken_indptr[-1]) + shift
+def spans(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of all CSR entries of `rows`, and for each the number of its row in `rows`."""
+    counts = indptr[rows + 1] - indptr[rows]
+    owner = np.repeat(np.arange(len(rows)), counts)
+    shift = indptr[rows] - indptr_of(counts)[:-1]
+    return np.arange(len(owner)) + shift[owner], owner
 
 
 def indptr_of(counts: np.ndarray) -> np.ndarray:
     """Indptr of a CSR from the number of entries of each row, int64."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+def segments_of(frames: Any, segment_frames: int) -> Any:
+    """Segments of videos of so many frames (an int, or an array of them); the last may be short."""
+    return -(-frames // segment_frames)
 
 
 def id_array(ids: Sequence[str]) -> np.ndarray:

@@ -19,7 +19,8 @@ from segment_em.calibration import Calibration
 from segment_em.errors import InputError
 from segment_em.estimators import Keep
 from segment_em.hdf5_writing import replacing_hdf5
-from segment_em.targets import Entries, spans
+from segment_em.index import indptr_of, spans
+from segment_em.targets import Entries
 
 ENCODING_TYPE = "segment-em-pseudo-labels"
 ENCODING_VERSION = "1.1"
@@ -67,9 +68,8 @@ def sparse_scores(
         keep_NC[crowded_N] &= others_KC >= np.reshape(limit_K, (-1, 1))
     keep_NC |= labels_NC
     segment, column = np.nonzero(keep_NC)
-    indptr = np.concatenate([[0], np.bincount(segment, minlength=len(keep_NC)).cumsum()])
     return SegmentScores(
-        indptr.astype(np.int64),
+        indptr_of(np.bincount(segment, minlength=len(keep_NC))),
         column.astype(np.int32),
         scores_NC[segment, column].astype(np.float16),
         spread_NC[segment, column].astype(np.float16),
@@ -91,10 +91,9 @@ def empty() -> SegmentScores:
 def joined(parts: Iterable[SegmentScores]) -> SegmentScores:
     """The parts one after another, as one."""
     parts = list(parts)
-    counts = [np.diff(part.indptr) for part in parts]
-    indptr = np.concatenate([[0], *counts]).cumsum()
+    counts = np.concatenate([np.diff(part.indptr) for part in parts])
     arrays = zip(*(part[1:] for part in parts), strict=True)
-    return SegmentScores(indptr.astype(np.int64), *map(np.concatenate, arrays))
+    return SegmentScores(indptr_of(counts), *map(np.concatenate, arrays))
 
 
 def write_pseudo_labels(
@@ -287,7 +286,7 @@ class PseudoLabels:
         columns = [list(column) for column in zip(*found, strict=True)]
         found.clear()
         counts, self.segment, self.column, self.value, self.weight = map(_emptied, columns)
-        self.indptr = np.concatenate([[0], counts.cumsum()])
+        self.indptr = indptr_of(counts)
         self.place = _places(stored_ids, video_ids, Path(paths[0]).parent)
         self._prior_C = prior_C
 

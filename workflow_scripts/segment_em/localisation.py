@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from segment_em.files import quoted, replacing
+from segment_em.index import segments_of
 
 SLAB = 100_000  # intervals that are Python objects at once: ten times the size of the arrays
 
@@ -48,7 +49,7 @@ def merge(
         ceil(frames_V[v] / segment_frames) of them. frames_V: int64 [V], at one frame a second.
     An interval ends with its last segment, or with the video where that is earlier.
     """
-    segments_V = -(-frames_V // segment_frames)
+    segments_V = segments_of(frames_V, segment_frames)
     assert segments_V.sum() == len(scores_NC)
     video_N = np.repeat(np.arange(len(frames_V)), segments_V)
     segment_N = np.arange(len(video_N)) - np.repeat(np.cumsum(segments_V) - segments_V, segments_V)

@@ -14,7 +14,7 @@ from segment_em.checkpoint import read_specification
 from segment_em.ensemble import check_weights, description_of, members_of
 from segment_em.errors import InputError
 from segment_em.files import matching
-from segment_em.index import Index
+from segment_em.index import Index, segments_of
 from segment_em.indexing import build_index
 from segment_em.left_out import frames_apart
 from segment_em.localisation import Localisation, merge, rows_of
@@ -88,7 +88,7 @@ def _rows(scorer: Scorer, threshold: float, names: dict[int, str]) -> Iterator[L
     index, segment_frames = scorer.index, scorer.settings.segment_frames
     for rows, scores_NC in scorer.parts():
         frames = scorer.clips.frame_counts[rows]
-        _require_finite(scores_NC, index.video_ids[rows], -(-frames // segment_frames))
+        _require_finite(scores_NC, index.video_ids[rows], segments_of(frames, segment_frames))
         intervals = merge(scores_NC, frames, segment_frames, threshold)
         yield from rows_of(intervals, index.video_ids[rows].tolist(), scorer.class_ids, names)
 

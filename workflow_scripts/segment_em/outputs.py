@@ -11,7 +11,7 @@ import numpy as np
 from segment_em import hdf5
 from segment_em.class_lists import read_vocabulary
 from segment_em.errors import InputError
-from segment_em.index import read_index
+from segment_em.index import indptr_of, read_index
 from segment_em.localisation import Intervals, merge, rows_of, write_localisations
 from segment_em.predictions import Predictions, read_all_predictions
 from segment_em.submission import TopSegments, write_submission
@@ -39,7 +39,7 @@ class Order:
         self.counts = np.zeros(len(self.video_ids), np.int64)
         for chunk in chunks:
             self.counts[self.videos(chunk)] = np.diff(chunk.video_indptr)
-        self.first = np.concatenate([[0], self.counts.cumsum()])
+        self.first = indptr_of(self.counts)
 
     def videos(self, chunk: Predictions) -> np.ndarray:
         """Number of each video of the chunk in the whole order, int64 [V]."""

@@ -16,6 +16,7 @@ import numpy as np
 from segment_em import hdf5
 from segment_em.errors import InputError
 from segment_em.hdf5_writing import replacing_hdf5
+from segment_em.index import indptr_of, segments_of
 
 ENCODING_TYPE = "segment-em-predictions"
 ENCODING_VERSION = "1.0"
@@ -56,7 +57,7 @@ def write_predictions(
 
     Raises InputError if a score is not finite, ValueError if the parts do not add up.
     """
-    indptr = np.concatenate([[0], (-(-frames // segment_frames)).cumsum()]).astype(np.int64)
+    indptr = indptr_of(segments_of(frames, segment_frames))
     with replacing_hdf5(path, "v110") as file:
         file.attrs["encoding-type"] = ENCODING_TYPE
         file.attrs["encoding-version"] = ENCODING_VERSION
@@ -94,7 +95,7 @@ def read_predictions(path: str | Path) -> Predictions:
         scores = hdf5.mapped(name, file, "scores", np.float32, (segments, len(class_ids)))
         segment_frames = int(file.attrs.get("segment_frames", 0))
     hdf5.require(
-        segment_frames > 0 and np.array_equal(np.diff(indptr), -(-frames // segment_frames)),
+        segment_frames > 0 and np.array_equal(np.diff(indptr), segments_of(frames, segment_frames)),
         f"{path}: videos/frames do not make the segments of videos/indptr: {hdf5.DELETE}",
     )
     _check_scores(path, scores)

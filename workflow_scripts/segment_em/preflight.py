@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segment_em.errors import InputError
-from segment_em.index import Index, columns_of, in_validation
+from segment_em.index import Index, columns_of, segments_of
 from segment_em.left_out import left_out, rating_of_segment
 from segment_em.submission import check_ids
 
@@ -56,8 +56,8 @@ def class_table(
     share = settings.threshold.get("share")
     expected_C = np.maximum(1, np.round((share or 0) * segments_C)) * (videos_C > 0)
     table["labels_expected"] = pd.array(expected_C if share else [None] * len(table), "Int64")
-    held_out = in_validation(rated.video_ids, settings.validation_fraction)
-    tuning, validation = (rated.take(chosen) for chosen in (~held_out, held_out))
+    tuning = rated.for_tuning(settings.validation_fraction)
+    validation = rated.for_validation(settings.validation_fraction)
     exists_R = rating_of_segment(tuning, settings.max_frames, settings.segment_frames)
     table["ratings"], table["positive_ratings"] = _rated(tuning, class_ids, exists_R)
     counted_R = np.full(len(validation.ratings.class_id), True)
@@ -69,8 +69,7 @@ def class_table(
 
 def _carried(train: Index, class_ids: np.ndarray, settings: Settings) -> np.ndarray:
     """int64 [2, C]: videos that carry each class, and their segments."""
-    frames_V = np.minimum(train.first.frames, settings.max_frames)
-    segments_V = -(-frames_V.astype(np.int64) // settings.segment_frames)
+    segments_V = segments_of(train.frames_read(settings.max_frames), settings.segment_frames)
     column_L = columns_of(class_ids, train.labels.indices)
     video_L = np.repeat(np.arange(len(train)), np.diff(train.labels.indptr))[column_L >= 0]
     column_L, classes = column_L[column_L >= 0], len(class_ids)

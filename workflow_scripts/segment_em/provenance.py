@@ -126,6 +126,11 @@ def stamp_beside(path: str | Path) -> dict[str, Any] | None:
     return None
 
 
+def inside(path: str | Path) -> str:
+    """results/<experiment>/em/x.json -> em/x.json."""
+    return Path(*Path(path).parts[2:]).as_posix()
+
+
 def found(name: str, recorded: str, near: Path) -> Path | None:
     """The file that was called `name` when `near` was made from it, or None.
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from segment_em import figures, movers, page, ratings_table, viewer
 from segment_em.files import read_json, replacing
-from segment_em.index import Index, in_validation, read_index
+from segment_em.index import Index, read_index
 from segment_em.provenance import beside
 from segment_em.report_tables import Process, Results, rated_part, selected_runs
 from segment_em.skipped import skipped_records
@@ -72,7 +72,7 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
         if name.endswith(".csv")
     }
     test, segments = read_index(sources.test), read_index(sources.segments)
-    validation = segments.take(in_validation(segments.video_ids, settings.validation_fraction))
+    validation = segments.for_validation(settings.validation_fraction)
     indexes = {"test": test, "validation": validation}
     part = rated_part(results)
     text = page.render(

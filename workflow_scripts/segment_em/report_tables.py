@@ -12,6 +12,7 @@ import pandas as pd
 
 from segment_em.errors import InputError
 from segment_em.files import read_json
+from segment_em.provenance import inside
 from segment_em.tables import read_table
 
 PARTS = ("validation", "test")
@@ -50,11 +51,6 @@ class Results:
     def names(self, start: str, end: str) -> list[str]:
         """Names that start and end so, in order."""
         return sorted(n for n in self.paths if n.startswith(start) and n.endswith(end))
-
-
-def inside(path: str | Path) -> str:
-    """results/<experiment>/em/x.json -> em/x.json."""
-    return Path(*Path(path).parts[2:]).as_posix()
 
 
 def selected_runs(results: Results, process: Process) -> list[tuple[str, str]]:

@@ -15,10 +15,9 @@ from segment_em.compute import prepare
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.index import Index, columns_of, read_index
+from segment_em.index import Index, columns_of, indptr_of, read_index, spans
 from segment_em.inference import member_scores
 from segment_em.provenance import Job, described, write_how
-from segment_em.targets import spans
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def estimate(
         out,
         scores,
         index.video_ids,
-        np.concatenate([[0], counts.cumsum()]),
+        indptr_of(counts),
         scorer.class_ids,
         described(stamp),
     )

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,14 @@ from segment_em.files import read_json, replacing, write_json
 from segment_em.provenance import write_how
 
 SELECTED, TEACHER = "selected", "teacher"
+
+
+class Previous(NamedTuple):
+    """What select made of the iteration before."""
+
+    report: str | Path  # selected.json
+    weights: str | Path  # selected.safetensors
+    ratings: str | Path  # selected.ratings.csv
 
 
 def compared(candidates: Sequence[Candidate], by: Comparison) -> list[dict[str, Any]]:
@@ -39,8 +47,8 @@ def compared(candidates: Sequence[Candidate], by: Comparison) -> list[dict[str, 
 def select(
     validation_paths: Sequence[str | Path],
     stages: Sequence[str],
-    ensemble_paths: Sequence[str | Path],
-    previous: Sequence[str | Path],
+    mean_validation: str | Path | None,
+    previous: Previous | None,
     by: Comparison,
     out: str | Path,
     stamp: Mapping[str, Any],
@@ -48,10 +56,10 @@ def select(
     """Write selected.json and, beside it, the selected weights and the ratings of F and teacher.
 
     validation_paths: of this iteration's models. stages: which of their stages may be selected.
-    ensemble_paths: members.json of this iteration's members, its validation.json and ratings,
-    where the mean of the members may teach; else nothing. previous: selected.json, .safetensors and
-    .ratings.csv of the iteration before, if F and teacher of then stay in the running; they go
-    first, so that a new model has to be better than them, not equal.
+    mean_validation: validation.json of the mean of this iteration's members, beside its
+    members.json and ratings, where it may teach. previous: what was selected in the iteration
+    before, where F and teacher of then stay in the running; they go first, so that a new model has
+    to be better than them, not equal.
 
     selected.json is an ensemble too (ensemble.members_of): its members are the teacher, that is F
     alone or, if it is better on validation, the mean of an iteration's members.
@@ -64,12 +72,12 @@ def select(
     winner = best(candidates, by.criterion)
     # A single model of before is no better than F, or it would be F still.
     teachers = [*(one for one in before[1:] if one.stage == "ensemble"), winner]
-    if ensemble_paths:
-        teachers += candidates_of(ensemble_paths[1], ["ensemble"])
+    if mean_validation:
+        teachers += candidates_of(mean_validation, ["ensemble"])
     teacher = best(teachers, by.criterion)
     with replacing(out.with_suffix(".safetensors")) as temporary:
         stays = bool(before) and winner is before[0]
-        shutil.copyfile(previous[1] if stays else winner.weights, temporary)
+        shutil.copyfile(previous.weights if stays else winner.weights, temporary)
     _write_ratings(out.with_suffix(".ratings.csv"), winner, teacher, stamp)
     among = compared(candidates, by)
     report = {
@@ -83,17 +91,17 @@ def select(
     if teacher is winner:
         members = Ensemble.of_one(out.with_suffix(".safetensors"))
     else:
-        members = ensemble.read(previous[0] if teacher in before else teacher.weights)
+        members = ensemble.read(previous.report if teacher in before else teacher.weights)
     write_json(out, report | members.described(out.parent))
     write_how(out, stamp)
 
 
-def _before(previous: Sequence[str | Path]) -> list[Candidate]:
+def _before(previous: Previous | None) -> list[Candidate]:
     """F and the teacher of the iteration before, from its selected.json and ratings."""
-    if not previous:
+    if previous is None:
         return []
-    report = read_json(previous[0])
-    ratings = ratings_table.read(previous[2])
+    report = read_json(previous.report)
+    ratings = ratings_table.read(previous.ratings)
     return [Candidate(**report[name], ratings=ratings, scorer=name) for name in (SELECTED, TEACHER)]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from segment_em.files import replacing
-from segment_em.index import Index, columns_of, in_validation, read_index
+from segment_em.index import Index, columns_of, read_index
 from segment_em.predictions import Predictions, read_predictions
 
 PARTS = ("test", "validation")
@@ -36,7 +36,7 @@ def choose(
     errors = {"test": rating_errors(test, prediction_paths)}
     ids = {
         "test": test.video_ids,
-        "validation": rated.video_ids[in_validation(rated.video_ids, validation_fraction)],
+        "validation": rated.for_validation(validation_fraction).video_ids,
     }
     rows = []
     for part in PARTS:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from segment_em.files import read_json, replacing
+from segment_em.provenance import inside
 
 COLUMNS = [
     "kind",
@@ -36,7 +37,7 @@ def results_table(
     .../em/iteration-<i>/selected.json. members: names of each iteration's members, 0 included.
     controls: names of the models trained without EM.
     """
-    found = {Path(*Path(path).parts[2:]).as_posix(): read_json(path) for path in results}
+    found = {inside(path): read_json(path) for path in results}
     rows = []
     for iteration, names in enumerate(members):
         folder = f"em/iteration-{iteration}"

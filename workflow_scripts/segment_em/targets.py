@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segment_em.index import Index, columns_of
+from segment_em.index import Index, columns_of, indptr_of, spans
 
 
 class Entries(NamedTuple):
@@ -25,15 +25,6 @@ class Entries(NamedTuple):
     column: np.ndarray
     value: np.ndarray
     weight: np.ndarray
-
-
-def spans(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of all CSR entries of `rows`, and for each the number of its row in `rows`."""
-    starts, stops = indptr[rows], indptr[rows + 1]
-    lengths = stops - starts
-    owner = np.repeat(np.arange(len(rows)), lengths)
-    first = np.repeat(starts - np.concatenate([[0], lengths.cumsum()[:-1]]), lengths)
-    return first + np.arange(lengths.sum()), owner
 
 
 class VideoLabels:
@@ -103,7 +94,7 @@ class Ratings:
         order = np.lexsort(found[::-1])
         video, self.segment, self.column = found[:, order]
         self.value, self.weight = (array[order].astype(np.float32) for array in (value, weight))
-        self.indptr = np.concatenate([[0], np.bincount(video, minlength=videos).cumsum()])
+        self.indptr = indptr_of(np.bincount(video, minlength=videos))
 
     def rated_videos(self) -> np.ndarray:
         """Rows of the videos with at least one usable rating, int64, ascending."""

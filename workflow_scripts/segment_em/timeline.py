@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from segment_em.files import read_json
+from segment_em.provenance import inside
 
 # A longer time in which nothing ran lies between two runs, and is taken out.
 PAUSE_SECONDS = 60.0
@@ -65,8 +66,7 @@ def _names(circumstances: dict) -> list[str]:
 
 def _shown(path: str | Path) -> str:
     """results/<experiment>/em/iteration-1/x.how.json -> em/iteration-1/x."""
-    name = Path(*Path(path).parts[2:]).as_posix()
-    return name.removesuffix(".json").removesuffix(".how")
+    return inside(path).removesuffix(".json").removesuffix(".how")
 
 
 def _without_pauses(jobs: pd.DataFrame) -> pd.DataFrame:
