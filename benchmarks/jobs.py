@@ -18,6 +18,7 @@ TRAINING = SCORING | {
     "epochs": 1,
     "average_epochs": 0,
     "decay": "constant",
+    "least_steps": 0,
     "clip_norm": 1.0,
     "seed": 0,
 }

@@ -67,6 +67,7 @@ class JobSettings:
                 "learning_rate": model["training"]["learning_rate"] * plan["learning_rate_factor"],
                 "batch": model["training"]["batch"],
                 "epochs": plan["epochs"],
+                "least_steps": training["least_steps"],
                 "average_epochs": plan["average_epochs"],
                 "decay": training["decay"],
                 "clip_norm": training["clip_norm"],

@@ -50,6 +50,7 @@ DECIDED = {
     "training.finetune.unrated_negatives": (0.5, {"finetune"}),
     "training.precision": ("float32", TRAINED | SCORED),
     "training.clip_norm": (0.5, TRAINED),
+    "training.least_steps": (50, TRAINED),
     "training.video_loss": ("attention", {"pretrain"}),
     "data.validation_fraction": (0.4, {"finetune", "validation", "preflight"}),
     "em.initial_stage": ("pretrained", {"first selection"}),

@@ -69,6 +69,7 @@ def settings(architecture, **changes):
         "epochs": 1,
         "average_epochs": 0,
         "decay": "linear",
+        "least_steps": 0,
         "clip_norm": 1.0,
         "precision": "float32",
         "seed": 0,

@@ -123,6 +123,7 @@ def pretraining(index_path, out, gpus, *more, **changes):
         "epochs": 3,
         "average_epochs": 0,
         "decay": "linear",
+        "least_steps": 0,
         "clip_norm": 1.0,
         "precision": "float32",
         "seed": 3,

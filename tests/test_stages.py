@@ -1,5 +1,7 @@
 """What a stage makes of its settings and files, and hands to the training loop."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,6 +33,7 @@ def settings(options=(), **changes):
         "epochs": 3,
         "average_epochs": 2,
         "decay": "linear",
+        "least_steps": 0,
         "clip_norm": 0.5,
         "precision": "float32",
         "seed": 4,
@@ -46,19 +49,31 @@ def settings(options=(), **changes):
 def test_a_batch_of_segments_is_as_many_videos_as_have_them_and_few_are_warned_of(
     caplog, batch, max_frames, videos, warned
 ):
-    plan = settings(batch=batch, max_frames=max_frames).plan(True, JOB)
+    plan = settings(batch=batch, max_frames=max_frames).plan(True, 1000, JOB)
     assert plan.videos == videos
     said = f"a batch of {batch} segments is {videos} videos of data.max_frames ({max_frames})"
     assert (said in caplog.text) == warned
 
 
 def test_a_batch_of_a_sequence_model_is_counted_in_videos(caplog):
-    assert settings(batch=4, max_frames=1200).plan(False, JOB).videos == 4
+    assert settings(batch=4, max_frames=1200).plan(False, 1000, JOB).videos == 4
     assert not caplog.text
 
 
+@pytest.mark.parametrize(
+    ("videos", "a_batch"),
+    # Three epochs: 1,000 videos make 300 steps of 10, fewer of more; 40 make 120 of one.
+    [(10_000, 32), (1000, 10), (999, 9), (200, 2), (40, 1)],
+)
+def test_a_stage_of_few_steps_takes_smaller_batches(videos, a_batch):
+    plan = settings(batch=32, least_steps=300).plan(False, videos, JOB)
+    assert plan.videos == a_batch
+    steps = plan.epochs * math.ceil(videos / a_batch)
+    assert steps >= 300 or a_batch == 1
+
+
 def test_a_plan_has_the_settings_of_its_stage():
-    plan = settings().plan(True, JOB)
+    plan = settings().plan(True, 1000, JOB)
     for name in ("learning_rate", "epochs", "average_epochs", "decay", "clip_norm", "seed"):
         assert getattr(plan, name) == getattr(settings(), name)
     assert (plan.precision, plan.videos, plan.workers, plan.compile) == ("float32", 2, 0, False)
@@ -111,7 +126,7 @@ def test_a_fresh_model_has_the_seeds_weights_and_the_prior_of_the_labels(pretrai
     prior = torch.sigmoid(weights["classifier.bias"])
     torch.testing.assert_close(prior, torch.tensor([3 / 5, 1 / 5, 1 / 5]))
     assert handed["rows"].tolist() == [0, 1, 3, 4]  # c has no frames
-    assert handed["plan"] == settings().plan(True, JOB)
+    assert handed["plan"] == settings().plan(True, 1000, JOB)
 
 
 def test_attention_has_two_outputs_a_class_while_it_trains_and_one_after(pretrained, handed):

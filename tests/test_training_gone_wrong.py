@@ -35,6 +35,7 @@ SETTINGS = {
     "epochs": 4,
     "average_epochs": 0,
     "decay": "constant",
+    "least_steps": 0,
     "clip_norm": 1.0,
     "precision": "float32",
     "seed": 3,

@@ -189,6 +189,7 @@ SETTINGS = {
     "epochs": 60,
     "average_epochs": 0,
     "decay": "linear",
+    "least_steps": 0,
     "clip_norm": 1.0,
     "precision": "float32",
     "seed": 3,

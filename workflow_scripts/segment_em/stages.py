@@ -22,7 +22,7 @@ from segment_em.compute import conditions, prepare
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.index import Index, in_validation, read_index
+from segment_em.index import Index, read_index
 from segment_em.labels import PseudoLabels, Reading
 from segment_em.losses import OUTPUTS
 from segment_em.models import narrow, set_prior, widen
@@ -49,7 +49,8 @@ class Training:
     """The settings of one training job, as the workflow hands them over.
 
     features: [modality, width] pairs in order. batch: segments for a frame-level model, videos
-    for a sequence model.
+    for a sequence model; at most, as a stage takes smaller ones where it would have fewer than
+    least_steps steps.
     """
 
     architecture: str
@@ -60,29 +61,36 @@ class Training:
     learning_rate: float
     batch: int
     epochs: int
+    least_steps: int
     average_epochs: int
     decay: str
     clip_norm: float
     precision: str
     seed: int
 
-    def plan(self, frame_level: bool, job: TrainingJob) -> Plan:
+    def plan(self, frame_level: bool, videos: int, job: TrainingJob) -> Plan:
         """The training plan; a frame-level model's batch of segments is turned into videos.
 
-        The threads that read ahead are divided among its processes, at least one each if any.
+        videos: how many there are to train on. The threads that read ahead are divided among its
+        processes, at least one each if any.
         """
         segments_a_video = self.max_frames // self.segment_frames
-        videos = max(1, self.batch // segments_a_video) if frame_level else self.batch
-        if frame_level and videos < FEW_VIDEOS:
+        most = max(1, self.batch // segments_a_video) if frame_level else self.batch
+        if frame_level and most < FEW_VIDEOS:
             log.warning(
                 "warning: a batch of %d segments is %d videos of data.max_frames (%d): raise the "
-                "model's training.batch along with data.max_frames",
-                *(self.batch, videos, self.max_frames),
+                "model's training.batch, or lower data.max_frames where no video is that long",
+                *(self.batch, most, self.max_frames),
             )
+        a_batch = most
+        if self.least_steps:
+            a_batch = max(1, min(most, self.epochs * videos // self.least_steps))
+        if a_batch < most:
+            log.info("batches of %d videos for %d: least_steps", a_batch, most)
         return Plan(
             epochs=self.epochs,
             average_epochs=self.average_epochs,
-            videos=videos,
+            videos=a_batch,
             learning_rate=self.learning_rate,
             decay=self.decay,
             clip_norm=self.clip_norm,
@@ -175,7 +183,7 @@ def finetune(
     device = _prepare(job)
     model, specification = load_weights(weights)
     index = read_index(index_paths)
-    index = index.take(np.flatnonzero(~in_validation(index.video_ids, validation_fraction)))
+    index = index.for_tuning(validation_fraction)
     reader = FrameReader(index, settings.max_frames)
     counts = Clips(reader, settings.segment_frames, None, False).segment_counts()
     class_ids = np.array(specification.class_ids)
@@ -244,7 +252,8 @@ def _train(
     stamp = job.stamp()
     same = {"work": stamp, "compile": job.compile, **conditions(device, job.threads)}
     state = StateFile(out, provenance.digest(same), job.state_minutes)
-    plan, dequantise = settings.plan(model.frame_level, job), Dequantise.of(clips.reader.index)
+    plan = settings.plan(model.frame_level, len(rows), job)
+    dequantise = Dequantise.of(clips.reader.index)
     events = Path(out).parent / "events" / Path(out).stem
     losses = train(model, clips, rows, objective, dequantise, plan, device, state, events)
     narrow(model, len(specification.class_ids))
