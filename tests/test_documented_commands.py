@@ -111,13 +111,14 @@ def project(tiny_run, tmp_path_factory):
     for number in range(2):
         shutil.copy(data / f"test-{number:03d}.tfrecord", folder / f"new{number}.tfrecord")
     # At least as many files as configs/yt8m.yaml has chunks.
-    for split, count in (("train", 128), ("validate", 1), ("test", 1)):
-        records = folder / "data/yt8m" / split
-        records.mkdir(parents=True)
-        for number in range(count):
-            shutil.copy(data / "test-000.tfrecord", records / f"{split}{number:04d}.tfrecord")
-    for name in ("segment_label_ids.csv", "vocabulary.csv"):
-        shutil.copy(data / name, folder / "data/yt8m")
+    for name, train_files in (("yt8m", 128), ("yt8m-collage", 2)):
+        for split, count in (("train", train_files), ("validate", 1), ("test", 1)):
+            records = folder / "data" / name / split
+            records.mkdir(parents=True)
+            for number in range(count):
+                shutil.copy(data / "test-000.tfrecord", records / f"{split}{number:04d}.tfrecord")
+        for classes in ("segment_label_ids.csv", "vocabulary.csv"):
+            shutil.copy(data / classes, folder / "data" / name)
     own = folder / "own"
     own.mkdir()
     for name in ("train0.h5", "rated0.h5", "test0.h5"):
