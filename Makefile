@@ -39,7 +39,7 @@ collage-small: $(BIN)/installed data/yt8m-collage
 	$(RUN) --configfile configs/collage.yaml configs/collage-small.yaml
 
 # What the settings are worth, six data sets and three seeds: the whole process, then a short one with
-# one setting changed at a time. A night on two cores; docs/results.md shows what comes of it.
+# one setting changed at a time. A night or more on two cores; docs/results.md has what has been run.
 ablation: $(BIN)/installed data/yt8m-collage
 	for name in ablation ablation-settings ablation-teacher; do \
 		$(RUN) --configfile configs/$$name.yaml -- ablation || exit 1; \

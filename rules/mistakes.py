@@ -169,7 +169,7 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     elif "simulation" not in data:
         yield "data: give train, segments, test and segment_classes, or simulation"
     else:
-        for key in CLASS_LISTS.keys() & data.keys():
+        for key in filter(data.__contains__, CLASS_LISTS):
             yield (
                 f"data.{key}: given without train, segments and test, so that records would be "
                 "simulated; name their files, or remove it"

@@ -59,7 +59,7 @@ def test_a_cut_file_is_refused(path):
 
 def test_foreign_weights_are_refused(tmp_path):
     save_file({"x": torch.zeros(2)}, tmp_path / "w.safetensors")
-    with pytest.raises(InputError, match="not written by this workflow"):
+    with pytest.raises(InputError, match="not written by this workflow; name weights"):
         load_weights(tmp_path / "w.safetensors")
 
 

@@ -46,6 +46,15 @@ def test_a_stopped_job_leaves_nothing_and_says_one_line(tmp_path, number):
 
 
 @pytest.mark.parametrize(
+    ("given", "message"), [("{", "not JSON: Expecting"), ("none.json", "none.json: no such file")]
+)
+def test_settings_that_are_none_are_refused(capsys, given, message):
+    with pytest.raises(SystemExit):
+        command_line.parser("").parse_args(["--config", given])
+    assert f"argument --config: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("argument", "value", "message"),
     [
         ("--videos", "-3", "-3 is below 1"),

@@ -255,7 +255,7 @@ def head(**changes):
     [
         ("{", "damaged description"),
         (json.dumps({"format": 1}), "incomplete description"),
-        (json.dumps({"format": 9}), "weights format 9, this version reads 1"),
+        (json.dumps({"format": 9}), "weights format 9, this version reads 1; train it again"),
         (head(architecture="lstm"), "cannot build its model .*no architecture 'lstm'"),
         (
             head(architecture="bigru", options={"fusion": "early"}),

@@ -484,7 +484,9 @@ def test_columns_are_positions_in_the_sorted_list_or_minus_one():
     assert columns_of(class_ids, np.zeros(0, np.int64)).tolist() == []
 
 
-def test_what_else_lies_in_a_file_of_own_features_is_told_with_the_nearest_name(tmp_path, caplog):
-    path = own_file(tmp_path / "own.h5", np.ones((5, 8), np.float16), [5], label={"indptr": [0, 0]})
+def test_a_misspelt_group_of_own_features_is_told_and_others_are_passed_over(tmp_path, caplog):
+    others = {"label": {"indptr": [0, 0]}, "notes": {"of": [1]}}
+    path = own_file(tmp_path / "own.h5", np.ones((5, 8), np.float16), [5], **others)
     build_index([path], {"rgb": 8}, 5)
     assert "own.h5: label is not read; did you mean labels? (see docs/format.md" in caplog.text
+    assert "notes" not in caplog.text

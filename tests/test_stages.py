@@ -1,5 +1,6 @@
 """What a stage makes of its settings and files, and hands to the training loop."""
 
+import logging
 import math
 
 import numpy as np
@@ -65,11 +66,14 @@ def test_a_batch_of_a_sequence_model_is_counted_in_videos(caplog):
     # Three epochs: 1,000 videos make 300 steps of 10, fewer of more; 40 make 120 of one.
     [(10_000, 32), (1000, 10), (999, 9), (200, 2), (40, 1)],
 )
-def test_a_stage_of_few_steps_takes_smaller_batches(videos, a_batch):
+def test_a_stage_of_few_steps_takes_smaller_batches_and_says_so(caplog, videos, a_batch):
+    caplog.set_level(logging.INFO)
     plan = settings(batch=32, least_steps=300).plan(False, videos, JOB)
     assert plan.videos == a_batch
     steps = plan.epochs * math.ceil(videos / a_batch)
     assert steps >= 300 or a_batch == 1
+    said = f"batches of {a_batch} videos, not of 32, for training.least_steps (300)"
+    assert (said in caplog.text) == (a_batch < 32)
 
 
 def test_a_plan_has_the_settings_of_its_stage():

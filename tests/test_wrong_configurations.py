@@ -129,6 +129,10 @@ WRONG = {
         "training.finetune.learning_rate_factor: -0.1 is less than",
     ),
     "empty batches": ({"models.bigru.training.batch": 0}, "models.bigru.training.batch: 0 is less"),
+    "no video label at all": (
+        {"data.simulation.missing_labels": 1},
+        "data.simulation.missing_labels: 1.0 is greater than or equal to the maximum of 1",
+    ),
     "no gradient": ({"training.clip_norm": 0}, "training.clip_norm: 0.0 is less than or equal"),
     "threshold above one": (
         {"em.threshold.delta": 1.1},

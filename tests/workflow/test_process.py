@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import demo
@@ -157,6 +158,11 @@ def test_localisations_name_their_classes_and_stay_within_their_videos(tiny_run,
 
 def test_nothing_runs_again_when_nothing_changed(tiny_run):
     assert "Nothing to be done" in snakemake(tiny_run, "--dry-run").stdout
+
+
+def test_the_preflight_waits_for_the_check_of_the_splits(tmp_path):
+    plan = snakemake(tmp_path, "--dry-run", "--", "results/tiny/preflight.csv").stdout
+    assert re.search(r"^check_splits +1$", plan, re.M)
 
 
 def test_how_a_job_computes_repeats_nothing(tiny_run):

@@ -45,7 +45,7 @@ def own_index(path: str, features: Mapping[str, int], segment_frames: int, train
             for name, width in features.items()
         }
         if training:
-            _warn_of_unknown(path, file)
+            _warn_of_misspelt(path, file)
         labels, ratings = unlabelled(len(ids)), unrated(len(ids))
         if training and "labels" in file:
             labels = _own_csr(path, file, "labels", LABELS, len(ids))
@@ -73,11 +73,14 @@ def _own_ids(path: str, file: h5py.File) -> np.ndarray:
     return id_array(ids)
 
 
-def _warn_of_unknown(path: str, file: h5py.File) -> None:
+def _warn_of_misspelt(path: str, file: h5py.File) -> None:
+    """What else people keep in such a file is theirs."""
     for name in sorted(file.keys() - set(GROUPS)):
-        nearest = difflib.get_close_matches(name, GROUPS, n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
-        log.warning("warning: %s: %s is not read%s (%s)", path, name, hint, SEE_FORMAT)
+        for nearest in difflib.get_close_matches(name, GROUPS, n=1):
+            log.warning(
+                "warning: %s: %s is not read; did you mean %s? (%s)",
+                *(path, name, nearest, SEE_FORMAT),
+            )
 
 
 def _own_csr(

@@ -86,7 +86,10 @@ class Training:
         if self.least_steps:
             a_batch = max(1, min(most, self.epochs * videos // self.least_steps))
         if a_batch < most:
-            log.info("batches of %d videos for %d: least_steps", a_batch, most)
+            log.info(
+                "batches of %d videos, not of %d, for training.least_steps (%d)",
+                *(a_batch, most, self.least_steps),
+            )
         return Plan(
             epochs=self.epochs,
             average_epochs=self.average_epochs,
