@@ -13,7 +13,6 @@ from snakemake.logging import logger
 sys.path[:0] = [f"{workflow.basedir}/rules", f"{workflow.basedir}/workflow_scripts"]
 from ancient_inputs import look_behind_ancient_inputs
 from configuration import ConfigError
-from entries import SPLITS
 from recall import recall_from_stamps
 from rescheduling import look_again_once
 from run_lines import one_line_a_job
@@ -28,6 +27,7 @@ from segment_em.provenance import (
     other_versions,
     stamps_below,
 )
+from segment_em.terms import SPLITS
 from variations import experiments_of
 
 recall_from_stamps()

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from entries import SPLITS, as_argument, chunked, features_of, files_of
+from entries import as_argument, chunked, features_of, files_of
 
 from segment_em.provenance import canonical
+from segment_em.terms import SPLITS
 
 
 class Dataset:

@@ -11,7 +11,6 @@ from plugins import signature
 
 from segment_em.files import matching
 
-SPLITS = ("train", "segments", "test")
 # Of the mean number of files: what a chunk has at most.
 SPREAD = 1.25
 

@@ -7,7 +7,8 @@ from datasets import Dataset
 from entries import as_argument, files_of, initial_models, split_member
 from job_settings import JobSettings
 
-STAGES = ("pretrained", "finetuned")
+from segment_em.terms import STAGES
+
 # Folders of means of models.
 ENSEMBLE, CONTROL_ENSEMBLE = "ensemble", "controls/ensemble"
 

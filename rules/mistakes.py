@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Any
 
 from entries import (
-    SPLITS,
     as_argument,
     chunked,
     features_of,
@@ -22,6 +21,7 @@ from segment_em.class_lists import read_class_list, read_vocabulary
 from segment_em.errors import InputError
 from segment_em.options import holds
 from segment_em.simulation.settings import RATED_FRAMES, Settings
+from segment_em.terms import SPLITS
 
 TRAINING_KEYS = ("learning_rate", "batch", "video_loss")
 # What the challenge's server took.

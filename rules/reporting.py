@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from entries import SPLITS
-from experiments import STAGES, Experiment
+from experiments import Experiment
 
 from segment_em.provenance import beside, canonical
+from segment_em.terms import PARTS, SPLITS, STAGES
 
-PARTS = ("test", "validation")
 # Each with a caption in rules/captions/.
 FIGURES = {
     "map_by_iteration": "Result",

@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 from configuration import ConfigError, checked
 from datasets import Dataset
-from entries import SPLITS
 from experiments import Experiment
 from mistakes import no_such
 from snakemake.utils import update_config
+
+from segment_em.terms import SPLITS
 
 ABLATION = "ablation"
 ROOT = Path(__file__).parents[1]

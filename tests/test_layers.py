@@ -55,6 +55,7 @@ ORDER = [
         "framing",
         "page",
         "options",
+        "terms",
     },
     {"progress", "files"},
     {"curves"},

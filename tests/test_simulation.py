@@ -13,10 +13,11 @@ import yaml
 from segment_em.class_lists import read_class_list, read_vocabulary
 from segment_em.errors import InputError
 from segment_em.indexing import build_index
-from segment_em.simulation.settings import SPECTRA, SPLITS, Settings
+from segment_em.simulation.settings import SPECTRA, Settings
 from segment_em.simulation.video import simulate_video
 from segment_em.simulation.world import World
 from segment_em.simulation.writing import write_split, write_vocabulary
+from segment_em.terms import SPLITS
 
 ROOT = Path(__file__).parent.parent
 FEATURES = {"rgb": 32, "audio": 8}

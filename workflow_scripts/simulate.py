@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from segment_em import command_line, provenance
-from segment_em.simulation.settings import SPLITS, Settings
+from segment_em.simulation.settings import Settings
 from segment_em.simulation.writing import write_split
+from segment_em.terms import SPLITS
 
 
 def main() -> None:

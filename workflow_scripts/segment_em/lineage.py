@@ -17,7 +17,7 @@ from segment_em.errors import InputError
 from segment_em.provenance import METADATA_KEY, found, recorded_now, stamp_beside
 
 # What provenance.stamp makes: the attributes of an HDF5 file.
-PARTS = ("config", "config_digest", "code", "code_digest", "inputs")
+FIELDS = ("config", "config_digest", "code", "code_digest", "inputs")
 # Inputs without ancestry (record files) are told one by one up to this many.
 SHOWN_LEAVES = 3
 
@@ -46,9 +46,9 @@ def stamp_of(path: Path) -> dict[str, Any] | None:
 def _stamp_of_hdf5(path: Path) -> dict[str, Any] | None:
     try:
         with h5py.File(path, "r") as file:
-            if PARTS[0] not in file.attrs:
+            if FIELDS[0] not in file.attrs:
                 return None
-            return {part: json.loads(file.attrs[part]) for part in PARTS}
+            return {part: json.loads(file.attrs[part]) for part in FIELDS}
     except OSError as error:
         raise InputError(f"{path}: not a whole HDF5 file ({error}); write it again") from None
 

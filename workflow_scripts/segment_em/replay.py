@@ -8,7 +8,8 @@ import numpy as np
 from segment_em.index import read_index
 from segment_em.provenance import Job
 from segment_em.scoring import Inference, write_scores
-from segment_em.shown_videos import PARTS, read_shown
+from segment_em.shown_videos import read_shown
+from segment_em.terms import PARTS
 
 
 def replay(

@@ -14,8 +14,7 @@ from segment_em.errors import InputError
 from segment_em.files import read_json
 from segment_em.provenance import inside
 from segment_em.tables import read_table
-
-PARTS = ("validation", "test")
+from segment_em.terms import PARTS, STAGES
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def training_curves(results: Results, process: Process) -> pd.DataFrame:
     rows = []
     for kind, i, run in _runs(process):
         model, _, estimation = run.rpartition("/")[2].partition("@")
-        for stage in ("pretrained", "finetuned"):
+        for stage in STAGES:
             losses = results.json(f"{run}/{stage}.json")["stamp"]["epoch_losses"]
             seen = "ratings" if stage == "finetuned" else "pseudo" if estimation else "video"
             rows += [

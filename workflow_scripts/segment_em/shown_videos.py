@@ -13,8 +13,8 @@ import numpy as np
 from segment_em.files import replacing
 from segment_em.index import Index, columns_of, read_index
 from segment_em.predictions import Predictions, read_predictions
+from segment_em.terms import PARTS
 
-PARTS = ("test", "validation")
 COLUMNS = ["part", "video_id"]
 
 

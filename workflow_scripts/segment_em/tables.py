@@ -7,6 +7,7 @@ import pandas as pd
 
 from segment_em.files import read_json, replacing
 from segment_em.provenance import inside
+from segment_em.terms import STAGES
 
 COLUMNS = [
     "kind",
@@ -20,7 +21,6 @@ COLUMNS = [
     "selected",
 ]
 # A pretrained member of iteration 0 or control has seen video labels, later ones pseudo-labels.
-STAGES = ("pretrained", "finetuned")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from segment_em.errors import InputError
 
-SPLITS = ("train", "segments", "test")
 RATED_SPLITS = ("segments", "test")
 RATED_FRAMES = 5  # the grid of the official ratings
 VOCABULARY_IDS = 3862  # class ids of the official vocabulary: 0..3861

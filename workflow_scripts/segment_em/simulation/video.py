@@ -10,8 +10,9 @@ from segment_em.records import Ratings
 from segment_em.simulation.answers import draw_labels, draw_ratings
 from segment_em.simulation.course import draw_classes, draw_course, draw_frame_count, draw_shots
 from segment_em.simulation.features import draw_features
-from segment_em.simulation.settings import RATED_SPLITS, SPLITS
+from segment_em.simulation.settings import RATED_SPLITS
 from segment_em.simulation.world import World
+from segment_em.terms import SPLITS
 
 ID_CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ID_LENGTH = 4
