@@ -12,7 +12,7 @@ from synthetic import MAX_FRAMES, SEGMENT_FRAMES, SHORTEST_OF_245_KB, frame_coun
 
 from segment_em.dataset import Clips, load, shuffled
 from segment_em.frames import FrameReader
-from segment_em.index import read_index
+from segment_em.index_files import read_index
 
 TF_DATA = "tf.data: parse, decode_raw, shuffle, padded_batch, one thread"
 MEMCPY = "np.copyto of the same bytes between arrays that were touched before"

@@ -24,7 +24,7 @@ from torch._dynamo.exc import TorchDynamoException
 from segment_em.compute import prepare
 from segment_em.dataset import Batch, Clips, load, on_device, shuffled
 from segment_em.frames import FrameReader
-from segment_em.index import read_index
+from segment_em.index_files import read_index
 from segment_em.targets import VideoLabels
 
 # FLOP/s of dense bfloat16 products, by a part of the device's name (PCIe cards have less).

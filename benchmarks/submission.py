@@ -12,7 +12,8 @@ from child import Cost, cost_of
 from measure import ROOT, Row, run
 from synthetic import FEATURES, MAX_FRAMES, SEGMENT_FRAMES
 
-from segment_em.index import Index, Labels, Modality, RatedSegments, write_index
+from segment_em.index import Index, Labels, Modality, RatedSegments
+from segment_em.index_files import write_index
 from segment_em.predictions import write_predictions
 
 CHUNKS = {"few": 2, "many": 128}

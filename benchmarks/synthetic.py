@@ -6,7 +6,7 @@ from pathlib import Path
 import measure  # noqa: F401  (makes segment_em importable)
 import numpy as np
 
-from segment_em.index import write_index
+from segment_em.index_files import write_index
 from segment_em.indexing import build_index
 from segment_em.records import Ratings, encode_example, write_records
 

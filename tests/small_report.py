@@ -20,7 +20,7 @@ from segment_em import (
     report_tables,
     timeline,
 )
-from segment_em.index import write_index
+from segment_em.index_files import write_index
 from segment_em.indexing import build_index
 from segment_em.predictions import write_predictions
 from segment_em.records import Ratings, encode_example, write_records

@@ -10,7 +10,7 @@ import pytest
 from crc32c import crc32c
 
 from segment_em.errors import InputError
-from segment_em.index import read_index, write_index
+from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
 from segment_em.records import encode_example, write_records
 from segment_em.skipped import skipped_records

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from segment_em import labels, predictions
 from segment_em.checkpoint import Specification, load_weights, save_weights
 from segment_em.errors import InputError
-from segment_em.index import read_index, write_index
+from segment_em.index_files import read_index, write_index
 from segment_em.label_sets import label_set
 from segment_em.provenance import METADATA_KEY
 

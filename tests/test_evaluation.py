@@ -9,7 +9,7 @@ from small_scorers import CLASS_IDS, JOB, SETTINGS, ensemble_of, plain_scores, w
 
 from segment_em import evaluation, ratings_table
 from segment_em.errors import InputError
-from segment_em.index import write_index
+from segment_em.index_files import write_index
 
 MEASURE = evaluation.Measure(top_segments=100_000, replicates=10, seed=0)
 
@@ -30,7 +30,7 @@ def evaluate(folder, scorers, index_path, fraction=None, measure=MEASURE):
 
 def test_ratings_become_rows_and_columns_of_the_score_matrix(small_index):
     counts = np.array([3, 2, 0, 1, 5])
-    rated, starts = evaluation.rated_segments(small_index, counts, CLASS_IDS, 5)
+    rated, starts = evaluation.ratings_of_rows(small_index, counts, CLASS_IDS, 5)
     found = list(zip(*(array.tolist() for array in rated), strict=True))
     # (row, column, positive, video) of the ratings in small_records; class 99 has no column.
     assert found == [

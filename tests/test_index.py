@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from segment_em.errors import InputError
-from segment_em.index import columns_of, in_validation, read_index, write_index
+from segment_em.index import columns_of, in_validation, segments_of
+from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
 from segment_em.records import Ratings, encode_example, write_records
 
@@ -65,6 +66,29 @@ def five_files(tmp_path):
         ]
         write_records(paths[-1], videos)
     return paths
+
+
+# Ratings.
+
+
+def test_a_rating_past_the_end_or_the_cut_is_of_no_segment(small_index):
+    # In the order of the index: a at 0, 5, 10; b (7 frames) at 0, 5, 15; d at 0; e at 25, 30.
+    def exists(max_frames):
+        segments_V = segments_of(small_index.frames_read(max_frames), 5)
+        return small_index.located_ratings(np.array([3]), segments_V, 5).exists.tolist()
+
+    assert exists(60) == [True, True, True, True, True, False, True, True, True]
+    assert exists(10) == [True, True, False, True, True, False, True, False, False]
+
+
+def test_ratings_lie_in_rows_segments_and_columns(small_index):
+    found = small_index.located_ratings(np.array([3, 8, 20]), np.array([3, 2, 0, 1, 7]), 5)
+    assert found.video.tolist() == [0, 0, 0, 1, 1, 1, 3, 4, 4]
+    assert found.segment.tolist() == [0, 1, 2, 0, 1, 3, 0, 5, 6]
+    # b's last lies past its end, d's is of class 99.
+    assert found.usable.tolist() == [True, True, True, True, True, False, False, True, True]
+    classes = np.array([3, 8, 20])[found.column[found.usable]]
+    assert classes.tolist() == small_index.ratings.class_id[found.usable].tolist()
 
 
 # Records.

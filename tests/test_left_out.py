@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segment_em.left_out import left_out, rating_of_segment
+from segment_em.left_out import left_out
 
 CLASSES = np.array([3, 8, 20, 99])
 
@@ -45,14 +45,6 @@ def test_contradictory_ratings_are_told(small_index):
     ratings = small_index.ratings._replace(contradictory=np.array([0, 2, 0, 0, 1]))
     (line,) = lines_of(replace(small_index, ratings=ratings))
     assert line.startswith("data.test: 3 times a segment and class has both answers")
-
-
-def test_a_rating_past_the_end_or_the_cut_is_of_no_segment(small_index):
-    # In the order of the index: a at 0, 5, 10; b (7 frames) at 0, 5, 15; d at 0; e at 25, 30.
-    exists = rating_of_segment(small_index, 60, 5)
-    assert exists.tolist() == [True, True, True, True, True, False, True, True, True]
-    exists = rating_of_segment(small_index, 10, 5)
-    assert exists.tolist() == [True, True, False, True, True, False, True, False, False]
 
 
 def test_ratings_whose_starts_are_in_another_unit_are_told(small_index):

@@ -9,7 +9,7 @@ from small_scorers import JOB
 
 from segment_em import labels, predictions, scoring
 from segment_em.checkpoint import Specification, save_weights
-from segment_em.index import read_index, write_index
+from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
 from segment_em.metrics import Rated, evaluate
 

@@ -21,7 +21,8 @@ from segment_em import (
 )
 from segment_em.candidates import Comparison
 from segment_em.errors import InputError
-from segment_em.index import in_validation, read_index, write_index
+from segment_em.index import in_validation
+from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
 from segment_em.label_sets import label_set
 from segment_em.provenance import Job, TrainingJob

@@ -21,7 +21,7 @@ from segment_em import compute, processes
 from segment_em.dataset import Clips
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.index import read_index, write_index
+from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
 
 ROOT = Path(__file__).parent.parent

@@ -26,7 +26,7 @@ from small_report import (
 )
 
 from segment_em import figures, report, report_tables
-from segment_em.index import write_index
+from segment_em.index_files import write_index
 from segment_em.indexing import build_index
 from segment_em.predictions import read_predictions
 from segment_em.records import encode_example, write_records
@@ -121,7 +121,7 @@ def test_steps_explain_what_changed_and_leave_out_an_iteration_that_kept_f(data)
 
 
 def test_counts_of_ratings_by_class_are_those_of_the_index(small, data):
-    from segment_em.index import read_index
+    from segment_em.index_files import read_index
 
     ratings = read_index([small.index["test"]]).ratings
     for entry in data["classes"]:

@@ -9,7 +9,7 @@ from small_scorers import JOB, SETTINGS, ensemble_of, plain_scores, weights
 
 from segment_em import labels, scoring
 from segment_em.errors import InputError
-from segment_em.index import write_index
+from segment_em.index_files import write_index
 
 
 @pytest.fixture

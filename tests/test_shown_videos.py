@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_records import FEATURES
 
-from segment_em.index import read_index, write_index
+from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
 from segment_em.predictions import write_predictions
 from segment_em.records import Ratings, encode_example, write_records

@@ -6,7 +6,7 @@ import pytest
 from small_records import FEATURES, MORE_VIDEOS, VIDEOS, write_small_records
 
 from segment_em.errors import InputError
-from segment_em.index import write_index
+from segment_em.index_files import write_index
 from segment_em.indexing import build_index
 from segment_em.splits import check_splits
 

@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from segment_em import labels, stages
 from segment_em.checkpoint import Specification, load_weights
-from segment_em.index import in_validation, write_index
+from segment_em.index import in_validation
+from segment_em.index_files import write_index
 from segment_em.provenance import TrainingJob
 
 JOB = TrainingJob({}, [], threads=1, workers=0, gpus=0, state_minutes=60, compile=False)

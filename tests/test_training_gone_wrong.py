@@ -15,7 +15,7 @@ from safetensors.torch import load
 
 from segment_em import labels
 from segment_em.checkpoint import Specification, save_weights
-from segment_em.index import write_index
+from segment_em.index_files import write_index
 from segment_em.indexing import build_index
 from segment_em.label_sets import label_set
 from segment_em.training_state import DIGEST_BYTES

@@ -22,7 +22,7 @@ from segment_em import training
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import StoppedError
 from segment_em.frames import FrameReader
-from segment_em.index import write_index
+from segment_em.index_files import write_index
 from segment_em.targets import VideoLabels
 from segment_em.training_state import StateFile
 

@@ -22,7 +22,7 @@ from segment_em.compute import prepare
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import StoppedError
 from segment_em.frames import FrameReader
-from segment_em.index import read_index
+from segment_em.index_files import read_index
 from segment_em.targets import Ratings, VideoLabels
 from segment_em.training_state import StateFile
 

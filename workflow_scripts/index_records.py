@@ -1,6 +1,6 @@
 """Index one chunk of record files: what is in them and where; the frames stay in the records."""
 
-from segment_em import command_line, index, indexing, provenance
+from segment_em import command_line, index_files, indexing, provenance
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     segment_frames = args.config["segment_frames"]
     table = indexing.build_index(args.records, features, segment_frames, skip_damaged)
     stamp = provenance.stamp(args.config, []) | {"inputs": provenance.sizes(args.records)}
-    index.write_index(args.out, table, provenance.described(stamp))
+    index_files.write_index(args.out, table, provenance.described(stamp))
     provenance.write_how(args.out, stamp)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from segment_em import command_line, preflight, provenance
 from segment_em.class_lists import read_class_list, read_vocabulary
-from segment_em.index import read_index
+from segment_em.index_files import read_index
 from segment_em.tables import write_table
 
 

@@ -6,7 +6,7 @@ import left_behind
 import pytest
 from workflow_runs import snakemake
 
-from segment_em.index import read_index
+from segment_em.index_files import read_index
 from segment_em.skipped import skipped_records
 
 pytestmark = pytest.mark.faults

@@ -15,7 +15,8 @@ import numpy as np
 from segment_em import ratings_table
 from segment_em.errors import InputError
 from segment_em.files import scratch, write_json
-from segment_em.index import Index, columns_of, indptr_of, read_index
+from segment_em.index import Index, indptr_of
+from segment_em.index_files import read_index
 from segment_em.metrics import Evaluation, Rated, evaluate
 from segment_em.provenance import Job, write_how
 from segment_em.scoring import Inference, Scorer
@@ -93,7 +94,7 @@ def evaluate_models(
 
 def _evaluated(scorer: Scorer, measure: Measure, out: str | Path) -> Evaluated:
     counts = scorer.segment_counts()
-    rated, starts = rated_segments(
+    rated, starts = ratings_of_rows(
         scorer.index, counts, scorer.class_ids, scorer.settings.segment_frames
     )
     # On disk, since the test set of YouTube-8M has 2 M segments x 1,000 classes: 8 GB.
@@ -114,7 +115,7 @@ def _evaluated(scorer: Scorer, measure: Measure, out: str | Path) -> Evaluated:
     return Evaluated(result, score_R, rated, starts, scorer.class_ids, scorer.device.type)
 
 
-def rated_segments(
+def ratings_of_rows(
     index: Index, counts: np.ndarray, class_ids: np.ndarray, segment_frames: int
 ) -> tuple[Rated, np.ndarray]:
     """The index's ratings of known classes as rows and columns of a score matrix, and their starts.
@@ -122,16 +123,12 @@ def rated_segments(
     counts: int64 [V], segments of each video. A rating past the end of its video has row -1.
     Starts are seconds, int64 [R].
     """
-    ratings = index.ratings
-    first = indptr_of(counts)
-    video = index.rated_rows()
-    start = ratings.start_second.astype(np.int64)
-    segment = start // segment_frames
-    row = np.where(segment < counts[video], first[video] + segment, -1)
-    column = columns_of(class_ids, ratings.class_id)
-    known = column >= 0
-    rated = Rated(row[known], column[known], ratings.positive[known], video[known])
-    return rated, start[known]
+    ratings, found = index.ratings, index.located_ratings(class_ids, counts, segment_frames)
+    row = np.where(found.exists, indptr_of(counts)[found.video] + found.segment, -1)
+    known = found.column >= 0
+    columns = (row, found.column, ratings.positive, found.video, ratings.start_second)
+    *rated, starts = (column[known] for column in columns)
+    return Rated(*rated), starts.astype(np.int64)
 
 
 def _check_classes(scorers: Mapping[str, str | Path], evaluated: Mapping[str, Evaluated]) -> None:

@@ -10,15 +10,8 @@ from segment_em import hdf5
 from segment_em.annotations import distinct_labels, rated_segments, unlabelled, unrated
 from segment_em.errors import InputError
 from segment_em.framing import CRC, LENGTH, Damage
-from segment_em.index import (
-    Index,
-    Modality,
-    id_array,
-    indptr_of,
-    joined,
-    place_columns,
-    quantisation,
-)
+from segment_em.index import Index, Modality, id_array, indptr_of, place_columns, quantisation
+from segment_em.index_files import joined
 from segment_em.own_features import own_index
 from segment_em.records import Example, read_examples
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from segment_em.index import Index, columns_of, segments_of
+from segment_em.index import Index, columns_of
 
 SHOWN = 10
 # Shares from which on it is hardly chance: of YouTube-8M's ratings .5 % start past the end, and its
@@ -30,12 +30,6 @@ def left_out(splits: Mapping[str, Index], class_ids: np.ndarray, max_frames: int
     found += _files_without("train", splits, "label", "all count as showing none of the classes")
     found += _files_without("segments", splits, "rating", "they teach nothing")
     return found
-
-
-def rating_of_segment(index: Index, max_frames: int, segment_frames: int) -> np.ndarray:
-    """bool [R]: whether the rated segment exists in the video as it is read, cut at max_frames."""
-    segments_V = segments_of(index.frames_read(max_frames), segment_frames)
-    return index.ratings.start_second // segment_frames < segments_V[index.rated_rows()]
 
 
 def _cut(name: str, index: Index, max_frames: int) -> Iterator[str]:

@@ -11,7 +11,8 @@ import numpy as np
 from segment_em import hdf5
 from segment_em.class_lists import read_vocabulary
 from segment_em.errors import InputError
-from segment_em.index import indptr_of, read_index
+from segment_em.index import indptr_of
+from segment_em.index_files import read_index
 from segment_em.localisation import Intervals, merge, rows_of, write_localisations
 from segment_em.predictions import Predictions, read_all_predictions
 from segment_em.submission import TopSegments, write_submission

@@ -11,7 +11,7 @@ import pandas as pd
 
 from segment_em.errors import InputError
 from segment_em.index import Index, columns_of, segments_of
-from segment_em.left_out import left_out, rating_of_segment
+from segment_em.left_out import left_out
 from segment_em.submission import check_ids
 
 log = logging.getLogger(__name__)
@@ -58,12 +58,10 @@ def class_table(
     table["labels_expected"] = pd.array(expected_C if share else [None] * len(table), "Int64")
     tuning = rated.for_tuning(settings.validation_fraction)
     validation = rated.for_validation(settings.validation_fraction)
-    exists_R = rating_of_segment(tuning, settings.max_frames, settings.segment_frames)
-    table["ratings"], table["positive_ratings"] = _rated(tuning, class_ids, exists_R)
-    counted_R = np.full(len(validation.ratings.class_id), True)
-    table["validation_ratings"], table["validation_positives"] = _rated(
-        validation, class_ids, counted_R
-    )
+    segments_V = segments_of(tuning.frames_read(settings.max_frames), settings.segment_frames)
+    located = tuning.located_ratings(class_ids, segments_V, settings.segment_frames)
+    table["ratings"], table["positive_ratings"] = _rated(tuning, class_ids, located.exists)
+    table["validation_ratings"], table["validation_positives"] = _rated(validation, class_ids)
     return table
 
 
@@ -77,7 +75,7 @@ def _carried(train: Index, class_ids: np.ndarray, settings: Settings) -> np.ndar
     return np.stack([np.bincount(column_L, minlength=classes), segments.astype(np.int64)])
 
 
-def _rated(rated: Index, class_ids: np.ndarray, chosen_R: np.ndarray) -> np.ndarray:
+def _rated(rated: Index, class_ids: np.ndarray, chosen_R: np.ndarray | bool = True) -> np.ndarray:
     """int64 [2, C]: the chosen ratings of each class, and the positive ones."""
     column_R = columns_of(class_ids, rated.ratings.class_id)
     known, positive = chosen_R & (column_R >= 0), rated.ratings.positive

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segment_em.index import read_index
+from segment_em.index_files import read_index
 from segment_em.provenance import Job
 from segment_em.scoring import Inference, write_scores
 from segment_em.shown_videos import read_shown

@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from segment_em import figures, movers, page, ratings_table, viewer
 from segment_em.files import read_json, replacing
-from segment_em.index import Index, read_index
+from segment_em.index import Index
+from segment_em.index_files import read_index
 from segment_em.provenance import beside
 from segment_em.report_tables import Process, Results, rated_part, selected_runs
 from segment_em.skipped import skipped_records

@@ -15,7 +15,8 @@ from segment_em.compute import prepare
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.index import Index, columns_of, indptr_of, read_index, spans
+from segment_em.index import Index, columns_of, indptr_of, spans
+from segment_em.index_files import read_index
 from segment_em.inference import member_scores
 from segment_em.provenance import Job, described, write_how
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from segment_em.files import replacing
-from segment_em.index import Index, columns_of, read_index
+from segment_em.index import Index
+from segment_em.index_files import read_index
 from segment_em.predictions import Predictions, read_predictions
 from segment_em.terms import PARTS
 
@@ -65,15 +66,15 @@ def rating_errors(index: Index, prediction_paths: Sequence[str | Path]) -> np.nd
 
 
 def _rating_error(index: Index, row: int, chunk: Predictions, position: int) -> float:
-    span = slice(index.ratings.indptr[row], index.ratings.indptr[row + 1])
-    column = columns_of(chunk.class_ids, index.ratings.class_id[span])
-    segment = index.ratings.start_second[span] // chunk.segment_frames
+    video = index.take([row])
     first, stop = chunk.video_indptr[position : position + 2]
-    usable = (column >= 0) & (segment < stop - first)
+    found = video.located_ratings(chunk.class_ids, np.array([stop - first]), chunk.segment_frames)
+    usable = found.usable
     if not usable.any():
         return float("nan")
-    scores = np.asarray(chunk.scores[first + segment[usable], column[usable]], np.float64)
-    return float(np.abs(scores - index.ratings.positive[span][usable]).mean())
+    segment, column = found.segment[usable], found.column[usable]
+    scores = np.asarray(chunk.scores[first + segment, column], np.float64)
+    return float(np.abs(scores - video.ratings.positive[usable]).mean())
 
 
 def _chosen(ids: np.ndarray, error_V: np.ndarray, limit: int) -> list[str]:

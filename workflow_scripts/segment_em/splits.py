@@ -6,7 +6,8 @@ from pathlib import Path
 
 from segment_em.errors import InputError
 from segment_em.files import write_json
-from segment_em.index import Index, read_index
+from segment_em.index import Index
+from segment_em.index_files import read_index
 
 
 def check_splits(index_paths: Mapping[str, Sequence[str | Path]], out: str | Path) -> None:

@@ -22,7 +22,8 @@ from segment_em.compute import conditions, prepare
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.index import Index, read_index
+from segment_em.index import Index
+from segment_em.index_files import read_index
 from segment_em.labels import PseudoLabels, Reading
 from segment_em.losses import OUTPUTS
 from segment_em.models import narrow, set_prior, widen

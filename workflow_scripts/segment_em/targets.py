@@ -66,14 +66,11 @@ class Ratings:
         and nobody rated, in each segment with a rating: of what is not listed there, one may then
         say that it is probably absent.
         """
-        ratings = index.ratings
-        video = index.rated_rows()
-        segment = ratings.start_second.astype(np.int64) // segment_frames
-        column = columns_of(class_ids, ratings.class_id)
-        usable = (column >= 0) & (segment < segment_counts[video])
-        found = np.stack([video, segment, column])[:, usable]
+        located = index.located_ratings(class_ids, segment_counts, segment_frames)
+        usable = located.usable
+        found = np.stack([located.video, located.segment, located.column])[:, usable]
         spared = self._spared(index, class_ids, found) if spare_video_labels else found[:, :0]
-        value = np.concatenate([ratings.positive[usable], np.zeros(spared.shape[1])])
+        value = np.concatenate([index.ratings.positive[usable], np.zeros(spared.shape[1])])
         weight = np.repeat([1, 0], [found.shape[1], spared.shape[1]])
         self._arrange(np.concatenate([found, spared], axis=1), value, weight, len(index))
 

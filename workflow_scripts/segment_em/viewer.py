@@ -87,8 +87,9 @@ def _video(
     name = str(ensemble.video_ids[position])
     frames = int(ensemble.frames[position])
     first, stop = ensemble.video_indptr[position : position + 2]
-    labels = _known(class_ids, part.index.labels.indices[_span(part.index.labels.indptr, row)])
-    ratings = _ratings(part.index, row, ensemble, int(stop - first))
+    known = part.index.take([row])
+    labels = _known(class_ids, known.labels.indices)
+    ratings = _ratings(known, ensemble, int(stop - first))
     truth = _truth(part.truth, name, class_ids, frames)
     wanted = {*labels, *ratings[::3], *(truth or [])[::3]}
     best_C = ensemble.scores[first:stop].max(axis=0, initial=0.0)
@@ -110,22 +111,16 @@ def _video(
     return video, np.rint(scores_MKS * 255).astype(np.uint8)
 
 
-def _span(indptr: np.ndarray, row: int) -> slice:
-    return slice(indptr[row], indptr[row + 1])
-
-
 def _known(class_ids: np.ndarray, ids: np.ndarray) -> list[int]:
     column = columns_of(class_ids, ids)
     return column[column >= 0].tolist()
 
 
-def _ratings(index: Index, row: int, chunk: Predictions, segments: int) -> list[int]:
-    span = _span(index.ratings.indptr, row)
-    column = columns_of(chunk.class_ids, index.ratings.class_id[span])
-    segment = index.ratings.start_second[span] // chunk.segment_frames
-    usable = (column >= 0) & (segment < segments)
-    columns = (column[usable], segment[usable], index.ratings.positive[span][usable].astype(int))
-    return np.stack(columns, axis=1).ravel().tolist()
+def _ratings(video: Index, chunk: Predictions, segments: int) -> list[int]:
+    """video: an index of it alone."""
+    found = video.located_ratings(chunk.class_ids, np.array([segments]), chunk.segment_frames)
+    columns = (found.column, found.segment, video.ratings.positive.astype(int))
+    return np.stack(columns, axis=1)[found.usable].ravel().tolist()
 
 
 def _truth(truth: Truth | None, name: str, class_ids: np.ndarray, frames: int) -> list[int] | None:
