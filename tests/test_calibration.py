@@ -9,7 +9,9 @@ from segment_em.errors import InputError
 
 def table(scores, positive, classes=None):
     classes = np.full(len(scores), 3) if classes is None else np.array(classes)
-    return calibration.Judged(np.array(scores, np.float32), classes, np.array(positive, bool))
+    return calibration.ScoredRatings(
+        np.array(scores, np.float32), classes, np.array(positive, bool)
+    )
 
 
 @pytest.fixture

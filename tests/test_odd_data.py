@@ -296,7 +296,7 @@ def test_one_class_and_a_video_of_one_frame_with_any_id_reach_calibration_and_th
     rated = table.video_ids == "c\r🎬"
     assert table.starts[rated].tolist() == [0, 5]
     assert np.isnan(table.scores["teacher"][rated]).tolist() == [False, True]
-    judged = calibration.Judged(table.scores["teacher"], table.classes, table.positive)
+    judged = calibration.ScoredRatings(table.scores["teacher"], table.classes, table.positive)
     calibration.calibrate(judged, "class", tmp_path / "calibration.json", {})
     assert calibration.read(tmp_path / "calibration.json").offsets.keys() == {3}
 

@@ -11,8 +11,8 @@ def main() -> None:
     stamp = provenance.stamp(args.config, [args.ratings])
     table = ratings_table.read(args.ratings)
     scores = table.scores[selection.TEACHER]
-    judged = calibration.Judged(scores, table.classes, table.positive)
-    calibration.calibrate(judged, args.config["calibration"], args.out, stamp)
+    rated = calibration.ScoredRatings(scores, table.classes, table.positive)
+    calibration.calibrate(rated, args.config["calibration"], args.out, stamp)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ STEPS = 100
 CONVERGED = 1e-10
 
 
-class Judged(NamedTuple):
+class ScoredRatings(NamedTuple):
     """A teacher's scores of what people rated; three arrays in parallel, an entry a rating.
 
     score_R: float32 in [0, 1], nan past the video's end. class_R: int64, class ids. positive_R:
@@ -112,15 +112,15 @@ def platt(odds_R: np.ndarray, positive_R: np.ndarray) -> tuple[float, float]:
     return 1.0, float(offset)
 
 
-def fit(judged: Judged, kind: str) -> Calibration:
+def fit(rated: ScoredRatings, kind: str) -> Calibration:
     """The calibration of a teacher by what people rated.
 
     kind: "model" (one slope and offset for all classes), or "class" (an offset for each besides,
     with a normal prior around the model's of standard deviation CLASS_SPREAD: the fewer ratings a
     class has, the nearer it stays). Raises InputError without a rating of either answer.
     """
-    known = ~np.isnan(judged.score_R)
-    odds_R, positive_R = log_odds(judged.score_R[known]), judged.positive_R[known]
+    known = ~np.isnan(rated.score_R)
+    odds_R, positive_R = log_odds(rated.score_R[known]), rated.positive_R[known]
     if positive_R.all() or not positive_R.any():
         raise InputError(
             f"calibration: {positive_R.sum()} of {len(positive_R)} ratings are positive; "
@@ -129,7 +129,7 @@ def fit(judged: Judged, kind: str) -> Calibration:
     slope, offset = platt(odds_R, positive_R)
     offsets = {}
     if kind == "class":
-        model_R, class_R = slope * odds_R + offset, judged.class_R[known]
+        model_R, class_R = slope * odds_R + offset, rated.class_R[known]
         for class_id in np.unique(class_R):
             one = class_R == class_id
             target_R = positive_R[one].astype(float)
@@ -138,9 +138,9 @@ def fit(judged: Judged, kind: str) -> Calibration:
     return Calibration(slope, offset, offsets)
 
 
-def calibrate(judged: Judged, kind: str, out: str | Path, stamp: Mapping[str, Any]) -> None:
+def calibrate(rated: ScoredRatings, kind: str, out: str | Path, stamp: Mapping[str, Any]) -> None:
     """Write a calibration as JSON: slope, offset, and the offset of each class that has its own."""
-    found = fit(judged, kind)
+    found = fit(rated, kind)
     log.info("calibration: slope %.3f, offset %.3f", found.slope, found.offset)
     told = {"kind": kind, "slope": found.slope, "offset": found.offset, "offsets": found.offsets}
     write_json(out, told | {"stamp": dict(stamp)})

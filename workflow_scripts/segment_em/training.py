@@ -9,7 +9,7 @@ process trains on its share of every batch, and their losses and gradients add u
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from inspect import signature
@@ -106,6 +106,28 @@ def estimated_objective(segment_frames: int) -> Objective:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What a training state is of."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    monitor: Monitor
+    average: Average
+    device: torch.device
+
+    def captured(self) -> dict[str, torch.Tensor]:
+        """All that a resumed job has to know, but its place."""
+        tensors = training_state.captured(self.model, self.optimiser, self.device)
+        return tensors | self.monitor.captured() | self.average.captured()
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what `captured` gave; the generators come later (_batches)."""
+        training_state.restore(tensors, self.model, self.optimiser)
+        self.monitor.restore(tensors)
+        self.average.restore(tensors)
+
+
+@dataclass(frozen=True)
 class Start:
     """Where training begins: epoch and step from 0, and the state that it goes on from, if any."""
 
@@ -143,7 +165,8 @@ def train(
     # Dropout must not depend on what was drawn before, when the weights were initialised.
     torch.manual_seed(plan.seed + processes.rank())
     average = Average(model, plan.average_epochs)
-    start = _start(state, model, optimiser, monitor, average)
+    parts = Parts(model, optimiser, monitor, average, device)
+    start = _start(state, parts)
     done = start.epoch * steps_an_epoch + start.step
     schedule = _schedule(optimiser, plan, plan.epochs * steps_an_epoch, done)
     network = _network(model, plan, device)
@@ -167,7 +190,7 @@ def train(
             if number + 1 == steps_an_epoch:
                 monitor.end_epoch(step)
                 average.end_epoch(model, epochs_left=plan.epochs - 1 - epoch)
-            _keep(state, signals, step, model, optimiser, monitor, average, device)
+            _keep(state, signals, step, parts)
     average.load_into(model)
     log.info("trained: %.1f s", time.monotonic() - started)
     return monitor.epoch_losses()
@@ -182,20 +205,12 @@ def _check_shape(model: nn.Module, logits_BSC: torch.Tensor, mask_BS: torch.Tens
         )
 
 
-def _start(
-    state: StateFile,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    monitor: Monitor,
-    average: Average,
-) -> Start:
+def _start(state: StateFile, parts: Parts) -> Start:
     found = state.load()
     (missing,) = processes.highest(found is None)
     if found is None or missing:
         return Start(0, 0, None)
-    training_state.restore(found, model, optimiser)
-    monitor.restore(found)
-    average.restore(found)
+    parts.restore(found)
     epoch, step = found["position"].tolist()
     log.info("going on after step %d of epoch %d, from %s", step, epoch + 1, state.path)
     return Start(epoch, step, found)
@@ -235,26 +250,16 @@ def _batches(
             yield epoch, number, batch_rows, batch
 
 
-def _keep(
-    state: StateFile,
-    signals: Signals,
-    step: Step,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    monitor: Monitor,
-    average: Average,
-    device: torch.device,
-) -> None:
+def _keep(state: StateFile, signals: Signals, step: Step, parts: Parts) -> None:
     """Write the state after a step if it is time, or if a signal came: then raise StoppedError."""
     # The one that writes knows when it last did.
     due = processes.rank() == 0 and state.due()
     signal_number, due = processes.highest(signals.received, due)
     if not (signal_number or due):
         return
-    monitor.check()
-    tensors = training_state.captured(model, optimiser, device)
-    tensors |= monitor.captured() | average.captured()
-    monitor.check_state(step, tensors)
+    parts.monitor.check()
+    tensors = parts.captured()
+    parts.monitor.check_state(step, tensors)
     if processes.rank() == 0:
         state.save(tensors | {"position": torch.tensor([step.epoch, step.number + 1])})
     processes.wait()  # until it is written
