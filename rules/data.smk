@@ -116,7 +116,7 @@ rule preflight:  # what will starve or is left out, before anything is trained
         " --classes {input.classes:q} --vocabulary {input.vocabulary:q} --out {output.table:q} 2>&1 | tee -i {log:q}"
 
 
-rule check_splits:  # no video may be in two
+rule check_splits:  # no video may be in two, and features are on one scale
     input:
         train=lambda wildcards: dataset(wildcards).index("train"),
         segments=lambda wildcards: dataset(wildcards).index("segments"),
@@ -138,7 +138,7 @@ rule check_splits:  # no video may be in two
         cfg=canonical({}),
         code=code("check_splits.py"),
     message:
-        "Check that no video is in two splits"
+        "Check that no video is in two splits and features are on one scale"
     shell:
         "python {params.script:q} --config {params.cfg:q} --train {input.train:q}"
         " --segments {input.segments:q} --test {input.test:q} --out {output.counts:q}"

@@ -100,6 +100,7 @@ rule describe_ensemble:  # all that localising new videos needs beside the weigh
     input:
         members=lambda wildcards: of(wildcards).ensemble("ensemble"),
         weights=lambda wildcards: of(wildcards).ensemble_weights("ensemble"),
+        splits=lambda wildcards: of(wildcards).data.split_check,
         vocabulary=lambda wildcards: of(wildcards).data.vocabulary,
     output:
         ensemble="results/{experiment}/ensemble.json",
@@ -122,7 +123,8 @@ rule describe_ensemble:  # all that localising new videos needs beside the weigh
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --members {input.members:q} --weights {input.weights:q}"
-        " --vocabulary {input.vocabulary:q} --out {output.ensemble:q}"
+        " --splits {input.splits:q} --vocabulary {input.vocabulary:q}"
+        " --out {output.ensemble:q}"
         " 2>&1 | tee -i {log:q}"
 
 

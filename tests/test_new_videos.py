@@ -23,6 +23,7 @@ from segment_em.provenance import Job
 CLASS_IDS = [3, 8, 20]
 NAMES = {3: "Guitar", 20: "Rock, Paper"}
 MAX_FRAMES, THRESHOLD = 25, 0.5
+RMS = {"rgb": 1.15, "audio": 1.15}  # of bytes that are spread evenly over -2 to 2
 JOB = Job(config={}, inputs=[], threads=1, workers=0, gpus=0)
 PLAIN = {"join": "mean", "video_filter": 0.0, "shifts": [0]}
 
@@ -43,7 +44,7 @@ def run_folder(tmp_path):
     (folder / "ensemble").mkdir()
     (folder / "ensemble/members.json").write_text(json.dumps({"members": members} | PLAIN))
     inference = {"max_frames": MAX_FRAMES, "segment_frames": 5, "precision": "float32"}
-    description = ensemble.Description(inference, THRESHOLD, NAMES)
+    description = ensemble.Description(inference, THRESHOLD, RMS, NAMES)
     ensemble.describe(folder / "ensemble/members.json", description, folder / "ensemble.json", {})
     return folder
 
@@ -159,9 +160,22 @@ def test_new_videos_are_not_told_to_change_the_size_of_their_values(run_folder, 
     folder, names = records
     own_copy(folder / "own.h5", names, lambda frames: frames * 0 + 127)
     localise(run_folder / "ensemble.json", [str(folder / "own.h5")], None, folder / "found.csv", 4)
-    assert "root mean square" not in caplog.text
+    assert "multiply it by" not in caplog.text
     build_index([folder / "own.h5"], FEATURES, 5)
-    assert "root mean square" in caplog.text
+    assert "multiply it by" in caplog.text
+
+
+@pytest.mark.parametrize(("factor", "told"), [(1, False), (1.8, False), (2.2, True), (0.4, True)])
+def test_new_videos_on_another_scale_than_the_training_are_told(
+    run_folder, records, caplog, factor, told
+):
+    folder, names = records
+    own_copy(folder / "own.h5", names)
+    with h5py.File(folder / "own.h5", "a") as file:
+        file["features/audio/frames"][...] *= factor
+    localise(run_folder / "ensemble.json", [str(folder / "own.h5")], None, folder / "found.csv", 4)
+    assert ("--records: values of audio have a root mean square of" in caplog.text) == told
+    assert "values of rgb" not in caplog.text
 
 
 def test_new_videos_with_far_more_frames_of_one_modality_are_told(run_folder, records, caplog):

@@ -1,4 +1,4 @@
-"""Check that no video is in two splits, before anything is trained."""
+"""Check that splits go together, before anything is trained: videos apart, features alike."""
 
 from segment_em import command_line, provenance, splits
 
@@ -7,7 +7,7 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     for split in ("train", "segments", "test"):
         parser.add_argument(f"--{split}", nargs="+", required=True, help="its index chunks")
-    parser.add_argument("--out", required=True, help="JSON with the number of videos of each")
+    parser.add_argument("--out", required=True, help="JSON with what was found of each")
     args = parser.parse_args()
     paths = {"train": args.train, "segments": args.segments, "test": args.test}
     splits.check_splits(paths, args.out)

@@ -21,7 +21,7 @@ from segment_em.provenance import file_digest, write_how
 
 # The odds of a score of 0 or 1 are not finite: nearer to them than this a score has no more to say.
 SMALLEST_SCORE = 1e-7
-FORMAT = 3  # of ensemble.json
+FORMAT = 4  # of ensemble.json
 
 
 def mean(members: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
@@ -156,11 +156,13 @@ class Description:
     """What an ensemble.json says beside its members.
 
     inference: max_frames, segment_frames and precision of the run. threshold: a class occurs where
-    it scores at least this. names: by class id; empty where the run had no vocabulary.
+    it scores at least this. feature_rms: how large the features were that it was trained on, see
+    feature_scale.py. names: by class id; empty where the run had no vocabulary.
     """
 
     inference: dict[str, Any]
     threshold: float
+    feature_rms: dict[str, float]
     names: dict[int, str]
 
 
@@ -205,7 +207,8 @@ def description_of(path: str | Path) -> Description:
         version = found.get("format")
         if version == FORMAT:
             names = {int(class_id): name for class_id, name in found["names"].items()}
-            return Description(found["inference"], float(found["threshold"]), names)
+            rms = {name: float(value) for name, value in found["feature_rms"].items()}
+            return Description(found["inference"], float(found["threshold"]), rms, names)
     except OSError as error:
         raise _unreadable(path, error) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -4,7 +4,7 @@ N segments, C classes
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from segment_em import interval_files
 from segment_em.checkpoint import read_specification
 from segment_em.ensemble import check_weights, description_of, members_of
 from segment_em.errors import InputError
+from segment_em.feature_scale import apart, feature_rms
 from segment_em.files import matching
 from segment_em.index import Index, segments_of
 from segment_em.indexing import build_index
@@ -49,7 +50,7 @@ def localise(
     first = read_specification(members_of(ensemble)[0][0])
     index = build_index(files, dict(first.features), first.segment_frames, training=False)
     settings = Inference(**description.inference, videos=videos)
-    _say_what_is_odd(index, settings.max_frames)
+    _say_what_is_odd(index, settings.max_frames, description.feature_rms)
     scorer = Scorer(ensemble, index, settings, job)
     least = description.threshold if threshold is None else threshold
     count = interval_files.write(out, _rows(scorer, least, description.names))
@@ -72,8 +73,9 @@ def files_of(patterns: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
-def _say_what_is_odd(index: Index, max_frames: int) -> None:
-    for line in frames_apart("--records", index):
+def _say_what_is_odd(index: Index, max_frames: int, trained: Mapping[str, float]) -> None:
+    odd = [*frames_apart("--records", index), *apart("--records", feature_rms(index), trained)]
+    for line in odd:
         log.warning("warning: %s", line)
     longer = int((index.first.frames > max_frames).sum())
     if longer:

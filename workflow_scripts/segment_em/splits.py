@@ -1,20 +1,27 @@
-"""Whether each video is in one split only: what a model was trained on must not judge it."""
+"""Whether splits go together: no video in two, since what a model was trained on must not judge it,
+and features on one scale.
+"""
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 from segment_em.errors import InputError
-from segment_em.files import write_json
+from segment_em.feature_scale import apart, feature_rms
+from segment_em.files import read_json, write_json
 from segment_em.index import Index
 from segment_em.index_files import read_index
 
+log = logging.getLogger(__name__)
+
 
 def check_splits(index_paths: Mapping[str, Sequence[str | Path]], out: str | Path) -> None:
-    """Write {split: number of videos} as JSON.
+    """Write {split: {"videos": their number, "feature_rms": see there}} as JSON.
 
-    index_paths: {split: its index files}. Raises InputError with id and both files if a video is
-    in two splits, or twice in one.
+    index_paths: {split: its index files}, of train at least. Warns of a split whose features are
+    much larger or smaller than train's. Raises InputError with id and both files if a video is in
+    two splits, or twice in one.
     """
     indexes = {split: read_index(paths) for split, paths in index_paths.items()}
     rows = {split: _rows(index) for split, index in indexes.items()}
@@ -27,7 +34,17 @@ def check_splits(index_paths: Mapping[str, Sequence[str | Path]], out: str | Pat
                 f"({files[1]}), as are {len(shared) - 1} others: a video may be in one split only: "
                 "remove it from one"
             )
-    write_json(out, {split: len(index) for split, index in indexes.items()})
+    found = {split: feature_rms(index) for split, index in indexes.items()}
+    for split in found:
+        for line in apart(f"data.{split}", found[split], found["train"]):
+            log.warning("warning: %s", line)
+    told = {s: {"videos": len(index), "feature_rms": found[s]} for s, index in indexes.items()}
+    write_json(out, told)
+
+
+def trained_scale(path: str | Path) -> dict[str, float]:
+    """feature_rms of the train split, from the file that check_splits wrote."""
+    return read_json(path)["train"]["feature_rms"]
 
 
 def _rows(index: Index) -> dict[str, int]:
