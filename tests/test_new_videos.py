@@ -161,6 +161,7 @@ def test_new_videos_are_not_told_to_change_the_size_of_their_values(run_folder, 
     own_copy(folder / "own.h5", names, lambda frames: frames * 0 + 127)
     localise(run_folder / "ensemble.json", [str(folder / "own.h5")], None, folder / "found.csv", 4)
     assert "multiply it by" not in caplog.text
+    assert "root mean square of 3.06e-05, where models were trained on 1.15" in caplog.text
     build_index([folder / "own.h5"], FEATURES, 5)
     assert "multiply it by" in caplog.text
 

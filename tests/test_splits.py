@@ -1,4 +1,4 @@
-"""A video in two splits is refused before anything is trained."""
+"""A video in two splits is refused before training; features on another scale are told."""
 
 import json
 import re

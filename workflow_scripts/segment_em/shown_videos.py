@@ -60,21 +60,23 @@ def rating_errors(index: Index, prediction_paths: Sequence[str | Path]) -> np.nd
     error_V = np.full(len(index), np.nan)
     for path in prediction_paths:
         chunk = read_predictions(path)
-        for position, name in enumerate(chunk.video_ids):
-            error_V[row_of[name]] = _rating_error(index, row_of[name], chunk, position)
+        rows = np.array([row_of[name] for name in chunk.video_ids], np.int64)
+        error_V[rows] = _rating_errors(index.take(rows), chunk)
     return error_V
 
 
-def _rating_error(index: Index, row: int, chunk: Predictions, position: int) -> float:
-    video = index.take([row])
-    first, stop = chunk.video_indptr[position : position + 2]
-    found = video.located_ratings(chunk.class_ids, np.array([stop - first]), chunk.segment_frames)
-    usable = found.usable
-    if not usable.any():
-        return float("nan")
-    segment, column = found.segment[usable], found.column[usable]
-    scores = np.asarray(chunk.scores[first + segment, column], np.float64)
-    return float(np.abs(scores - video.ratings.positive[usable]).mean())
+def _rating_errors(videos: Index, chunk: Predictions) -> np.ndarray:
+    """videos: an index of those of the chunk, in its order."""
+    counts_V = np.diff(chunk.video_indptr)
+    found = videos.located_ratings(chunk.class_ids, counts_V, chunk.segment_frames)
+    video, segment, column = (
+        part[found.usable] for part in (found.video, found.segment, found.column)
+    )
+    scores = np.asarray(chunk.scores[chunk.video_indptr[video] + segment, column], np.float64)
+    error = np.abs(scores - videos.ratings.positive[found.usable])
+    sums_V = np.bincount(video, weights=error, minlength=len(videos))
+    ratings_V = np.bincount(video, minlength=len(videos))
+    return np.where(ratings_V > 0, sums_V / np.maximum(1, ratings_V), np.nan)
 
 
 def _chosen(ids: np.ndarray, error_V: np.ndarray, limit: int) -> list[str]:

@@ -20,7 +20,6 @@ COLUMNS = [
     "test_map",
     "selected",
 ]
-# A pretrained member of iteration 0 or control has seen video labels, later ones pseudo-labels.
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

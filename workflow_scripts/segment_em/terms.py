@@ -1,5 +1,7 @@
 """Names that the rules, the jobs and the files' paths and columns share."""
 
 SPLITS = ("train", "segments", "test")  # of the records: data.<split>, index/<data>/<split>
-STAGES = ("pretrained", "finetuned")  # of a model: <run>/<stage>.safetensors
+# Of a model, <run>/<stage>.safetensors. Pretrained, one of iteration 0 or a control has seen video
+# labels, a later one pseudo-labels.
+STAGES = ("pretrained", "finetuned")
 PARTS = ("test", "validation")  # rated videos that scorers are judged on: <run>/<part>.json
