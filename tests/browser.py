@@ -73,6 +73,8 @@ class Page:
         """What is drawn on each printed page, as the operators of PDF. paper: width and height in
         inches."""
         settings = dict(zip(("paperWidth", "paperHeight"), paper, strict=True))
+        # A medium that was emulated before would be printed as well: the page as on the screen.
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
         answer = self.driver.execute_cdp_cmd("Page.printToPDF", settings)
         return _drawn(base64.b64decode(answer["data"]))
 
