@@ -34,72 +34,99 @@ BATCH = [*MACHINE, "--videos", 32]
 STATE = [*MACHINE, "--state-minutes", 5]
 
 
-def commands(folder: Path) -> dict[str, list[Any]]:
+Commands = dict[str, list[Any]]
+
+
+def commands(folder: Path) -> Commands:
     """Kind of job -> command, in an order in which each has its inputs.
 
     folder: holds videos.tfrecord and classes.csv, and takes what the jobs write.
     """
-
-    def job(script: str, config: dict[str, Any], *arguments: Any) -> list[Any]:
-        path = ROOT / "workflow_scripts" / f"{script}.py"
-        return [sys.executable, path, "--config", json.dumps(config), *arguments]
-
-    index = ["--index", folder / "index.h5"]
-    weights, tuned = folder / "pretrained.safetensors", folder / "finetuned.safetensors"
-    estimated = ["--pseudo-labels", folder / "pseudo_labels.h5"]
-    label_set = folder / "label_set.csv"
-    predictions = ["--predictions", folder / "predictions.h5"]
-    threshold = {"threshold": RULE, "estimation": "video_prior", "floor": 0.05}
     return {
-        "index": job(
+        "index": _job(
             "index_records",
             RECORDS,
             *("--records", folder / "videos.tfrecord", "--out", folder / "index.h5"),
         ),
-        "pretrain": job(
+        **_training_on_human_labels(folder),
+        **_em(folder),
+        **_results(folder),
+    }
+
+
+def _training_on_human_labels(folder: Path) -> Commands:
+    weights = folder / "pretrained.safetensors"
+    return {
+        "pretrain": _job(
             "pretrain",
             TRAINING | {"video_loss": "mean"},
-            *(*STATE, *index, "--classes", folder / "classes.csv", "--out", weights),
+            *(*STATE, *_index(folder), "--classes", folder / "classes.csv", "--out", weights),
         ),
-        "finetune": job(
+        "finetune": _job(
             "finetune",
             TRAINING | {"validation_fraction": 0.2, "unrated_negatives": 0.0},
-            *(*STATE, *index, "--weights", weights, "--out", tuned),
-        ),
-        "estimate": job(
-            "estimate",
-            SCORING | {"floor": 0.05, "top": 20},
-            *(*BATCH, "--teacher", tuned, *index, "--out", folder / "pseudo_labels.h5"),
-        ),
-        "threshold": job("label_set", threshold, *estimated, "--out", label_set),
-        "maximise": job(
-            "maximise",
-            TRAINING | {"estimation": "video_prior", "labels": "hard", "agreement": False},
-            *(*STATE, *index, *estimated, "--label-set", label_set),
-            *("--out", folder / "maximised.safetensors"),
-        ),
-        "evaluate": job(
-            "evaluate",
-            SCORING | {"measure": MEASURE},
-            *(*BATCH, *index, "--scorer", "finetuned", tuned),
-            *("--ratings", folder / "ratings.csv", "--out", folder / "test.json"),
-        ),
-        "predict": job(
-            "predict",
-            SCORING,
-            *(*BATCH, "--ensemble", tuned, *index, "--out", folder / "predictions.h5"),
-        ),
-        "submission": job(
-            "submit",
-            {"top_segments": 1000},
-            *(*index, *predictions, "--out", folder / "submission.csv"),
-        ),
-        "localisations": job(
-            "merge_segments",
-            {"threshold": 0.015},  # a model of one epoch is sure of nothing
-            *(*index, *predictions, "--out", folder / "localisations.csv"),
+            *(*STATE, *_index(folder), "--weights", weights, "--out", _tuned(folder)),
         ),
     }
+
+
+def _em(folder: Path) -> Commands:
+    estimated = folder / "pseudo_labels.h5"
+    label_set = folder / "label_set.csv"
+    threshold = {"threshold": RULE, "estimation": "video_prior", "floor": 0.05}
+    return {
+        "estimate": _job(
+            "estimate",
+            SCORING | {"floor": 0.05, "top": 20},
+            *(*BATCH, "--teacher", _tuned(folder), *_index(folder), "--out", estimated),
+        ),
+        "threshold": _job("label_set", threshold, "--pseudo-labels", estimated, "--out", label_set),
+        "maximise": _job(
+            "maximise",
+            TRAINING | {"estimation": "video_prior", "labels": "hard", "agreement": False},
+            *(*STATE, *_index(folder), "--pseudo-labels", estimated, "--label-set", label_set),
+            *("--out", folder / "maximised.safetensors"),
+        ),
+    }
+
+
+def _results(folder: Path) -> Commands:
+    predictions = folder / "predictions.h5"
+    read = [*_index(folder), "--predictions", predictions]
+    return {
+        "evaluate": _job(
+            "evaluate",
+            SCORING | {"measure": MEASURE},
+            *(*BATCH, *_index(folder), "--scorer", "finetuned", _tuned(folder)),
+            *("--ratings", folder / "ratings.csv", "--out", folder / "test.json"),
+        ),
+        "predict": _job(
+            "predict",
+            SCORING,
+            *(*BATCH, "--ensemble", _tuned(folder), *_index(folder), "--out", predictions),
+        ),
+        "submission": _job(
+            "submit", {"top_segments": 1000}, *read, "--out", folder / "submission.csv"
+        ),
+        "localisations": _job(
+            "merge_segments",
+            {"threshold": 0.015},  # a model of one epoch is sure of nothing
+            *(*read, "--out", folder / "localisations.csv"),
+        ),
+    }
+
+
+def _job(script: str, config: dict[str, Any], *arguments: Any) -> list[Any]:
+    path = ROOT / "workflow_scripts" / f"{script}.py"
+    return [sys.executable, path, "--config", json.dumps(config), *arguments]
+
+
+def _index(folder: Path) -> list[Any]:
+    return ["--index", folder / "index.h5"]
+
+
+def _tuned(folder: Path) -> Path:
+    return folder / "finetuned.safetensors"
 
 
 def write_classes(folder: Path) -> None:

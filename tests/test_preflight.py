@@ -16,7 +16,7 @@ FIXED = {"rule": "fixed", "delta": 0.9}
 
 def settings(threshold=QUANTILE, validation_fraction=1e-9, max_frames=60, **changes):
     others = {"submission": True, "calibration": "none", "compared": False} | changes
-    return preflight.Settings(max_frames, 5, validation_fraction, threshold, **others)
+    return preflight.PlannedRun(max_frames, 5, validation_fraction, threshold, **others)
 
 
 def splits_of(index):

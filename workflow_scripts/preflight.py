@@ -17,17 +17,17 @@ def main() -> None:
     parser.add_argument("--vocabulary", nargs="?", help="CSV with columns Index, Name")
     parser.add_argument("--out", required=True, help="preflight.csv")
     args = parser.parse_args()
-    settings = preflight.Settings(**args.config)
+    planned = preflight.PlannedRun(**args.config)
     paths = {"train": args.train, "segments": args.segments, "test": args.test}
     splits = {split: read_index(chunks) for split, chunks in paths.items()}
     names = read_vocabulary(args.vocabulary) if args.vocabulary else {}
     class_ids = np.array(read_class_list(args.classes))
-    table = preflight.class_table(splits["train"], splits["segments"], class_ids, names, settings)
+    table = preflight.class_table(splits["train"], splits["segments"], class_ids, names, planned)
     write_table(args.out, table)
     inputs = [*args.train, *args.segments, *args.test, args.classes]
     inputs += [args.vocabulary] if args.vocabulary else []
     provenance.write_how(args.out, provenance.stamp(args.config, inputs))
-    preflight.report(table, splits, settings)
+    preflight.report(table, splits, planned)
 
 
 if __name__ == "__main__":

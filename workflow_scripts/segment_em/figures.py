@@ -139,6 +139,7 @@ def _ranked_by_class(labels: pd.DataFrame, value: pd.Series, y: str, path: str |
                 color=colour, alpha=0.35 + 0.65 * i / last, linestyle="-" if i == last else "--",
                 label=f"iteration {i}" + (f", {named(names[0])}" if len(names) == 1 else ""),
             )  # fmt: skip
+        axes.xaxis.get_major_locator().set_params(integer=True)
         _name_axes(axes, "classes, each line in its own order", y)
         _legend(figure, axes, 2)
 

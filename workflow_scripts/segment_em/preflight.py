@@ -24,7 +24,7 @@ MEASURED_SDS, MEASURED_RATINGS = (0.018, 0.029), 300
 SHOWN = 10
 
 
-class Settings(NamedTuple):
+class PlannedRun(NamedTuple):
     """What decides the counts. threshold: as configured, with its rule; see thresholds/.
 
     submission: whether test ids have to stand in one. calibration: of the teacher, on the
@@ -41,7 +41,11 @@ class Settings(NamedTuple):
 
 
 def class_table(
-    train: Index, rated: Index, class_ids: np.ndarray, names: Mapping[int, str], settings: Settings
+    train: Index,
+    rated: Index,
+    class_ids: np.ndarray,
+    names: Mapping[int, str],
+    planned: PlannedRun,
 ) -> pd.DataFrame:
     """A row per class, from the train split's labels and the rated videos' ratings.
 
@@ -50,24 +54,24 @@ def class_table(
     teacher is trained); ratings, positive_ratings (for fine-tuning, of segments that exist in the
     video as it is read); validation_ratings, validation_positives (as the metric counts them).
     """
-    videos_C, segments_C = _carried(train, class_ids, settings)
+    videos_C, segments_C = _carried(train, class_ids, planned)
     table = pd.DataFrame({"class": class_ids, "name": [names.get(c, "") for c in class_ids]})
     table["videos"], table["segments"] = videos_C, segments_C
-    share = settings.threshold.get("share")
+    share = planned.threshold.get("share")
     expected_C = np.maximum(1, np.round((share or 0) * segments_C)) * (videos_C > 0)
     table["labels_expected"] = pd.array(expected_C if share else [None] * len(table), "Int64")
-    tuning = rated.for_tuning(settings.validation_fraction)
-    validation = rated.for_validation(settings.validation_fraction)
-    segments_V = segments_of(tuning.frames_read(settings.max_frames), settings.segment_frames)
-    located = tuning.located_ratings(class_ids, segments_V, settings.segment_frames)
+    tuning = rated.for_tuning(planned.validation_fraction)
+    validation = rated.for_validation(planned.validation_fraction)
+    segments_V = segments_of(tuning.frames_read(planned.max_frames), planned.segment_frames)
+    located = tuning.located_ratings(class_ids, segments_V, planned.segment_frames)
     table["ratings"], table["positive_ratings"] = _rated(tuning, class_ids, located.exists)
     table["validation_ratings"], table["validation_positives"] = _rated(validation, class_ids)
     return table
 
 
-def _carried(train: Index, class_ids: np.ndarray, settings: Settings) -> np.ndarray:
+def _carried(train: Index, class_ids: np.ndarray, planned: PlannedRun) -> np.ndarray:
     """int64 [2, C]: videos that carry each class, and their segments."""
-    segments_V = segments_of(train.frames_read(settings.max_frames), settings.segment_frames)
+    segments_V = segments_of(train.frames_read(planned.max_frames), planned.segment_frames)
     column_L = columns_of(class_ids, train.labels.indices)
     video_L = np.repeat(np.arange(len(train)), np.diff(train.labels.indptr))[column_L >= 0]
     column_L, classes = column_L[column_L >= 0], len(class_ids)
@@ -83,7 +87,7 @@ def _rated(rated: Index, class_ids: np.ndarray, chosen_R: np.ndarray | bool = Tr
     return np.stack(counts)
 
 
-def warnings(table: pd.DataFrame, settings: Settings) -> list[str]:
+def warnings(table: pd.DataFrame, planned: PlannedRun) -> list[str]:
     """One line for each thing that will starve: how many classes, which, and the remedy."""
     few = (table["videos"] > 0) & (table["videos"] < FEW_VIDEOS)
     found = [
@@ -119,7 +123,7 @@ def warnings(table: pd.DataFrame, settings: Settings) -> list[str]:
             "they do not count when F is selected; raise data.validation_fraction or rate more",
         ),
     ]
-    if "share" not in settings.threshold:
+    if "share" not in planned.threshold:
         median = table["videos"].median()
         rare = (table["videos"] > 0) & (table["videos"] < median / 4)
         remedy = "rare classes starve first under one threshold; em.threshold.rule: class_quantile"
@@ -139,7 +143,7 @@ def _line(table: pd.DataFrame, chosen: pd.Series, what: str, remedy: str) -> str
     return f"{len(names)} of {len(table)} classes: {what} them ({shown}): {remedy}"
 
 
-def report(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings) -> None:
+def report(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun) -> None:
     """Log what there is, and a warning for each thing that will starve or is left out.
 
     splits: {train, segments, test: its index}. Raises InputError where a run would be refused after
@@ -170,13 +174,13 @@ def report(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings)
     labelled = splits["train"].labels.indices
     unlisted = int((columns_of(class_ids, labelled) < 0).sum())
     log.info("labels: %d, of which %d are of classes not localised", len(labelled), unlisted)
-    lost = left_out(splits, class_ids, settings.max_frames)
-    for line in [*lost, *warnings(table, settings)]:
+    lost = left_out(splits, class_ids, planned.max_frames)
+    for line in [*lost, *warnings(table, planned)]:
         log.warning("warning: %s", line)
-    refuse(table, splits, settings)
+    refuse(table, splits, planned)
 
 
-def refuse(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings) -> None:
+def refuse(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun) -> None:
     """Raise InputError where a run would be refused after hours.
 
     Without a video of any class, a rating for fine-tuning or a positive one for validation, both
@@ -212,14 +216,14 @@ def refuse(table: pd.DataFrame, splits: Mapping[str, Index], settings: Settings)
             "data.segments: no positive rating of these classes is for validation; raise "
             "data.validation_fraction or rate more segments"
         )
-    if settings.calibration != "none" and positives == counted:
+    if planned.calibration != "none" and positives == counted:
         raise InputError(
-            f"em.calibration: {settings.calibration}: all {counted} ratings for validation are "
+            f"em.calibration: {planned.calibration}: all {counted} ratings for validation are "
             "positive, and it needs both answers; rate more segments, or set it to none"
         )
-    if settings.compared and not len(splits["test"].ratings.class_id):
+    if planned.compared and not len(splits["test"].ratings.class_id):
         raise InputError(
             "data.test: no video has ratings, and an ablation compares test mAP; give rated files"
         )
-    if settings.submission:
+    if planned.submission:
         check_ids(splits["test"].video_ids)
