@@ -1,5 +1,6 @@
 """What a job's code is: found through imports, blind to comments, docstrings and formatting."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -99,3 +100,34 @@ def test_an_editors_files_change_no_digest(library):
         (models / name).write_bytes(b"\xff")
     (models / ".ipynb_checkpoints").mkdir()
     assert digests(library) == before
+
+
+EDITING = """
+import json
+from pathlib import Path
+
+from segment_em import command_line, estimators, provenance
+
+
+def main():
+    estimators.load("video_prior")
+    library = Path(provenance.__file__).parent
+    for file in ("provenance.py", "estimators/video_prior.py"):
+        path = library / file
+        path.write_text(path.read_text() + "\\nEDITED = True\\n")
+    print(json.dumps(provenance.stamp({}, [])["code"]))
+
+
+command_line.run(main)
+"""
+
+
+def test_code_that_is_edited_while_a_job_runs_is_recorded_as_it_ran(library):
+    script = library / "editing.py"
+    script.write_text(EDITING)
+    before = digests(library, "editing.py", ["estimators/video_prior.py"])
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    after = digests(library, "editing.py", ["estimators/video_prior.py"])
+    assert json.loads(ran.stdout) == before
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {"segment_em/provenance.py", "segment_em/estimators/video_prior.py"}

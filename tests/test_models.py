@@ -637,7 +637,8 @@ def test_a_model_of_ones_own_that_lacks_a_part_is_refused_by_name(monkeypatch, l
             self.classifier = nn.Linear(3, 1 if lacks == "classifier" else classes)
 
     monkeypatch.setattr(models, "architectures", lambda: ["mine"])
-    monkeypatch.setitem(sys.modules, "segment_em.models.mine", SimpleNamespace(Model=Model))
+    module = SimpleNamespace(Model=Model, __file__=__file__)
+    monkeypatch.setitem(sys.modules, "segment_em.models.mine", module)
     with pytest.raises(InputError, match=message):
         models.build("mine", FEATURES, CLASSES, SEGMENT_FRAMES, {})
 

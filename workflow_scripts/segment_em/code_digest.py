@@ -11,7 +11,9 @@ import hashlib
 import sys
 from collections.abc import Iterable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 LIBRARY = Path(__file__).parent
 PAGE_PARTS = (".css", ".html", ".js")
@@ -37,12 +39,21 @@ def code_digests(script: str | Path, plugins: Iterable[str] = ()) -> dict[str, s
 def loaded_digests(script: str | Path) -> dict[str, str]:
     """Digest of `script` and of each library module that this process has loaded by now.
 
-    A script that does not stand beside the library (a test, a notebook) has no digest.
+    A module's digest is that of the first call after it was loaded, since a file may be edited
+    while a job runs for days. A script that does not stand beside the library (a test, a notebook)
+    has no digest.
     """
     names = [name for name in sys.modules if name.partition(".")[0] == LIBRARY.name]
     files = {Path(script).resolve(), *(Path(sys.modules[name].__file__) for name in names)}
     ours = sorted(path for path in files if path.is_relative_to(LIBRARY.parent))
     return {str(path.relative_to(LIBRARY.parent)): _digest(path) for path in ours}
+
+
+def load_plugin(name: str) -> ModuleType:
+    """The module segment_em.<name>; its digest is that of now."""
+    module = import_module(f"{LIBRARY.name}.{name}")
+    _digest(Path(module.__file__))
+    return module
 
 
 @cache

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from segment_em import provenance
 from segment_em.errors import InputError, StoppedError
 from segment_em.provenance import Job, TrainingJob
 
@@ -65,6 +66,7 @@ def run(main: Callable[[], None]) -> None:
     level = logging.INFO if first else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
+        provenance.begin()
         main()
     except InputError as error:
         # In one piece: jobs that end together share a screen.

@@ -51,7 +51,8 @@ def file_digest(path: str | Path) -> str:
 def stamp(config: Mapping[str, Any], inputs: Iterable[str | Path]) -> dict[str, Any]:
     """What decides a result: the settings and the digests of settings, code and input files.
 
-    The code is the running script and what it has loaded of the library: call this at the end.
+    The code is the running script and what it has loaded of the library by now, as it was at
+    `begin`, or as plug-ins were when they were loaded.
     """
     code = loaded_digests(sys.argv[0])
     return {
@@ -61,6 +62,12 @@ def stamp(config: Mapping[str, Any], inputs: Iterable[str | Path]) -> dict[str, 
         "code_digest": digest(code),
         "inputs": {str(path): file_digest(path) for path in inputs},
     }
+
+
+def begin() -> None:
+    """Read what results will tell of the code and its commit: both may change while a job runs."""
+    loaded_digests(sys.argv[0])
+    _commit()
 
 
 def sizes(paths: Iterable[str | Path]) -> dict[str, str]:
@@ -200,8 +207,7 @@ def circumstances(device: str) -> dict[str, Any]:
     seconds: up to now.
     """
     return {
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_clean": _git("status", "--porcelain") == "",
+        **_commit(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES if package in sys.modules},
         "host": platform.node(),
@@ -252,10 +258,16 @@ def installed(package: str) -> str | None:
 
 
 @cache
+def _commit() -> dict[str, Any]:
+    """Asked once a process."""
+    clean = _git("status", "--porcelain") == ""
+    return {"git_commit": _git("rev-parse", "HEAD"), "git_clean": clean}
+
+
 def _git(*arguments: str) -> str | None:
     """The answer of git in the code's own checkout; None where there is no git or checkout.
 
-    Asked once a process, and without a lock: jobs must not come between someone's commit.
+    Without a lock: jobs must not come between someone's commit.
     """
     try:
         answer = subprocess.run(

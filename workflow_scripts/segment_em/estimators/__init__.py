@@ -5,13 +5,14 @@ one length, an entry for each stored score of a segment and a class. It is found
 """
 
 from collections.abc import Callable
-from importlib import import_module
 
 import numpy as np
+
+from segment_em.code_digest import load_plugin
 
 Keep = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def load(name: str) -> Keep:
     """The function `keep` of estimators/<name>.py."""
-    return import_module(f"segment_em.estimators.{name}").keep
+    return load_plugin(f"estimators.{name}").keep

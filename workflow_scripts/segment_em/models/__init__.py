@@ -18,7 +18,6 @@ A new architecture is one new file beside this one, holding a class `Model`:
 
 # B clips, T frames, S segments, F features a frame, C classes
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_type_hints
@@ -26,6 +25,7 @@ from typing import get_type_hints
 import torch
 from torch import nn
 
+from segment_em.code_digest import load_plugin
 from segment_em.errors import InputError
 from segment_em.options import holds
 
@@ -56,7 +56,7 @@ def build(
             f"models: there is no architecture '{architecture}'; "
             f"choose one of {', '.join(architectures())}"
         )
-    model = importlib.import_module(f"{__name__}.{architecture}").Model
+    model = load_plugin(f"models.{architecture}").Model
     for name, annotation in get_type_hints(model.__init__, include_extras=True).items():
         for rule in getattr(annotation, "__metadata__", ()):
             if name in options and not holds(rule, options[name], options):

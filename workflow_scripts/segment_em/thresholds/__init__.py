@@ -14,10 +14,9 @@ add up.
 
 # C classes, N distinct scores (bins)
 
-from importlib import import_module
-
 import numpy as np
 
+from segment_em.code_digest import load_plugin
 from segment_em.errors import InputError
 
 # The bit pattern of 1.0 in float16, plus one: the number of distinct scores in [0, 1].
@@ -29,7 +28,7 @@ def apply(rule: str, histogram_CN: np.ndarray, options: dict) -> np.ndarray:
 
     Raises InputError if the rule returns anything else.
     """
-    module = import_module(f"segment_em.thresholds.{rule}")
+    module = load_plugin(f"thresholds.{rule}")
     found = np.asarray(module.thresholds(histogram_CN, **options))
     if found.shape != (len(histogram_CN), 2) or found.dtype.kind not in "fiu":
         raise InputError(
