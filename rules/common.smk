@@ -13,6 +13,7 @@ from snakemake.logging import logger
 sys.path[:0] = [f"{workflow.basedir}/rules", f"{workflow.basedir}/workflow_scripts"]
 from ancient_inputs import look_behind_ancient_inputs
 from configuration import ConfigError
+from entries import unused_threshold_options
 from recall import recall_from_stamps
 from rescheduling import look_again_once
 from run_lines import one_line_a_job
@@ -55,7 +56,6 @@ wildcard_constraints:
     i=r"\d+",
     model=r"[^/@]+",
     estimation=r"[^/@]+",
-    stage="pretrained|finetuned",
     # A model's own folder, and the folder of a mean of models.
     run=r"em/iteration-\d+/(?!ensemble/)[^/]+|controls/(?!ensemble/)[^/]+",
     without_em=r"em/iteration-0/[^/@]+|controls/(?!ensemble/)[^/@]+",
@@ -208,8 +208,19 @@ def warn_of_fewer_gpus():
         )
 
 
+def tell_of_unused_options():
+    """A δ on the command line, say, does nothing where the rule in use takes none."""
+    unused = unused_threshold_options(MAIN.config)
+    if unused:
+        logger.info(
+            f"em.threshold: without effect under rule {MAIN.config['em']['threshold']['rule']}: "
+            f"{', '.join(unused)}"
+        )
+
+
 if workflow.is_main_process:
     one_line_a_job(logger)
+    tell_of_unused_options()
     warn_of_versions()
     warn_of_fewer_gpus()
 

@@ -99,6 +99,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         pseudo_labels=lambda wildcards: of(wildcards).pseudo_labels(wildcards.i),
         label_set=lambda wildcards: of(wildcards).label_set(wildcards.i, wildcards.estimation),
         calibration=lambda wildcards: of(wildcards).calibration(wildcards.i),
+        preflight=ancient("results/{experiment}/preflight.csv"),
     output:
         weights="results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.safetensors",
         how="results/{experiment}/em/iteration-{i}/{model}@{estimation}/pretrained.json",

@@ -27,9 +27,15 @@ def options_of(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def threshold_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The threshold rule with the options that it takes, without those of other rules."""
+    unused = unused_threshold_options(config)
+    return {key: value for key, value in config["em"]["threshold"].items() if key not in unused}
+
+
+def unused_threshold_options(config: Mapping[str, Any]) -> list[str]:
+    """Options of em.threshold that its rule does not take, sorted: an overlay cannot remove any."""
     threshold = config["em"]["threshold"]
     wanted = signature(f"thresholds/{threshold['rule']}.py", "thresholds")
-    return {"rule": threshold["rule"]} | {key: threshold[key] for key in wanted}
+    return sorted(threshold.keys() - {"rule", *wanted})
 
 
 def initial_models(em: Mapping[str, Any]) -> list[str]:

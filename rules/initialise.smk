@@ -43,6 +43,8 @@ rule finetune:  # lines 3 and 9, eq. 17
     input:
         index=lambda wildcards: of(wildcards).data.index("segments"),
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
+        # Its own, where pretraining is another experiment's.
+        preflight=ancient("results/{experiment}/preflight.csv"),
         weights=lambda wildcards: of(wildcards).weights(wildcards.run, "pretrained"),
     output:
         weights="results/{experiment}/{run}/finetuned.safetensors",

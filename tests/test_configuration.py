@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import yaml
 from configuration import checked
-from entries import chunked, features_of, files_of, options_of, threshold_of
+from entries import (
+    chunked,
+    features_of,
+    files_of,
+    options_of,
+    threshold_of,
+    unused_threshold_options,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,6 +66,7 @@ def test_null_removes_an_inherited_modality(config):
 def test_a_threshold_rule_is_given_only_its_own_options(config):
     config = changed(config, "em.threshold", {"rule": "fixed", "delta": 0.9, "share": 0.25})
     assert threshold_of(checked(config)) == {"rule": "fixed", "delta": 0.9}
+    assert unused_threshold_options(config) == ["share"]
 
 
 def test_options_of_a_model_are_all_but_the_workflows_own_keys(config):

@@ -152,7 +152,8 @@ def test_a_file_with_flipped_bytes_is_refused_or_of_the_right_form(kind, tmp_pat
     [
         ("labels", "scores", np.nan, "scores from nan to nan, expected 0 to 1"),
         ("labels", "scores", 2.0, "expected 0 to 1"),
-        ("labels", "spread", np.nan, "spread from nan to nan, expected 0 to 1"),
+        ("labels", "spread", np.nan, "spread from nan to nan, expected 0 to 0.5"),
+        ("labels", "spread", 0.75, "spread from 0.0 to 0.75, expected 0 to 0.5"),
         ("labels", "indices", 3, "columns from 0 to 3, expected 0 to 2"),
         ("labels", "indices", -1, "columns from -1 to 2, expected 0 to 2"),
         ("labels", "indptr", 9, "indptr must rise"),

@@ -25,7 +25,7 @@ from small_report import (
     SmallReport,
 )
 
-from segment_em import figures, report, report_tables
+from segment_em import figures, report, report_tables, viewer
 from segment_em.index_files import write_index
 from segment_em.indexing import build_index
 from segment_em.predictions import read_predictions
@@ -80,7 +80,9 @@ def scores_of(data, number):
 
 
 @pytest.mark.parametrize("number", [0, 17, 58, 59, 70])
-def test_the_viewer_holds_each_scorers_scores_to_half_a_255th(small, data, number):
+def test_the_viewer_holds_each_scorers_scores_to_half_a_255th_but_for_the_threshold(
+    small, data, number
+):
     video = data["viewer"]["videos"][number]
     part = "test" if number < SHOWN["test"] else "validation"
     assert video["part"] == (part == "validation")
@@ -90,7 +92,21 @@ def test_the_viewer_holds_each_scorers_scores_to_half_a_255th(small, data, numbe
         row = chunk.video_ids.tolist().index(video["id"])
         first, stop = chunk.video_indptr[row : row + 2]
         expected = np.asarray(chunk.scores[first:stop])[:, video["classes"]].T
-        np.testing.assert_allclose(found[place] / 255, expected, atol=0.5 / 255 + 1e-6)
+        over = expected >= PAGE.threshold
+        np.testing.assert_array_equal(found[place] / 255 >= PAGE.threshold, over)
+        rounded = np.rint(expected * 255) / 255
+        crossing = (rounded >= PAGE.threshold) != over
+        tolerance = np.where(crossing, 1 / 255, 0.5 / 255) + 1e-6
+        assert (np.abs(found[place] / 255 - expected) <= tolerance).all()
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.015, 0.3, 0.5, 0.6, 0.7, 1.0])
+def test_no_score_crosses_the_threshold_by_rounding(threshold):
+    near = threshold + np.linspace(-0.004, 0.004, 41)
+    scores = np.append(near, threshold).clip(0, 1).astype(np.float32)
+    found = viewer._bytes(scores, threshold) / 255
+    np.testing.assert_array_equal(found >= threshold, scores >= threshold)
+    assert np.abs(found - scores).max() <= 1 / 255
 
 
 def test_a_videos_classes_are_those_rated_labelled_or_true_and_the_highest(data):
@@ -125,7 +141,7 @@ def test_counts_of_ratings_by_class_are_those_of_the_index(small, data):
 
     ratings = read_index([small.index["test"]]).ratings
     for entry in data["classes"]:
-        chosen = ratings.class_id == entry["id"]
+        chosen = ratings.class_id == int(entry["id"])
         assert entry["rated"] == chosen.sum()
         assert entry["positives"] == ratings.positive[chosen].sum()
 
@@ -160,7 +176,18 @@ def test_the_table_says_how_far_each_model_is_above_its_control(small):
     assert gains["member", 1, "early"] == pytest.approx(0.08)
     assert gains["member", 0, "logistic"] is None
     assert gains["ensemble", 2, "mean"] == pytest.approx(0.65 - 0.6321)
-    assert [row["model"] for row in rows if row["chosen"]] == ["logistic", "early"]
+    assert [row["model"] for row in rows if row["selected"]] == ["logistic", "early"]
+
+
+def test_a_model_that_is_f_before_its_fine_tuning_has_a_row(small):
+    table = pd.read_csv(small.folder / "table.csv")
+    of_first = (table["kind"] == "member") & (table["iteration"] == 0)
+    table.loc[of_first, "selected"] = (table.loc[of_first, "stage"] == "pretrained").astype(int)
+    found = [row for row in report.table_rows(table) if row["selected"]]
+    assert [(row["model"], row["stage"]) for row in found] == [
+        ("logistic", "pretrained"),
+        ("early", "finetuned"),
+    ]
 
 
 def test_figures_of_the_same_tables_are_the_same_bytes(small):
@@ -253,8 +280,8 @@ def test_a_class_without_positives_has_neither_ap_nor_change_and_stands_in_the_t
     small = SmallReport(without_positives=[8])
     data = data_of(small.write())
     by_id = {entry["id"]: entry["ap"] for entry in data["classes"]}
-    assert by_id[8] == [None] * len(data["columns"])
-    assert all(None not in by_id[number] for number in by_id if number != 8)
+    assert by_id["8"] == [None] * len(data["columns"])
+    assert all(None not in by_id[number] for number in by_id if number != "8")
     explained = [step["segments"].keys() for step in data["steps"]]
     assert all(explained)
     assert not any("8" in classes for classes in explained)
@@ -276,7 +303,7 @@ def test_one_class_and_one_video_of_one_frame_are_enough_for_a_page(tmp_path, mo
     # Nothing scores so high that its precision were known, at some of the thresholds.
     assert "nan %" not in page.read_text(encoding="utf-8")
     data = data_of(page)
-    assert [entry["id"] for entry in data["classes"]] == [3]
+    assert [entry["id"] for entry in data["classes"]] == ["3"]
     assert data["totals"] == {"test": 1, "validation": 1}
     videos = data["viewer"]["videos"]
     told = [(one["id"], one["seconds"], one["classes"]) for one in videos]

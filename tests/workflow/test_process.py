@@ -212,8 +212,9 @@ def test_no_training_state_is_left(results):
 def test_another_threshold_repeats_no_inference(tiny_run):
     fewer = ("--resources", "gpu=0")
     plan = snakemake(
-        tiny_run, "--dry-run", *fewer, "--config", "em={threshold: {share: 0.5}}"
+        tiny_run, "--dry-run", *fewer, "--config", "em={threshold: {share: 0.5, delta: 0.8}}"
     ).stdout
+    assert "em.threshold: without effect under rule class_quantile: delta" in plan
     assert "gpu=0 leaves a job 0 of the 1 GPUs of compute.gpu: it computes on the CPU" in plan
     jobs = plan.split("Job stats:")[1]
     assert "threshold" in jobs

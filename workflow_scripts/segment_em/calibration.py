@@ -63,7 +63,7 @@ class Calibration:
         return probability(odds).astype(np.float16)
 
     def _offset_of(self, class_ids: np.ndarray) -> np.ndarray:
-        """float64 [C]. Called for each video of each epoch, so without a loop over classes."""
+        """float64 [C]. Called for each chunk, so without a loop over classes."""
         own_ids, own_offsets = self._own
         offset_C = np.full(len(class_ids), self.offset, np.float64)
         if len(own_ids):

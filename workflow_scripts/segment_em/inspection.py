@@ -40,7 +40,7 @@ def inspect(
     for chunk in read_chunks(pseudo_label_paths):
         true_NC = _true_segments(chunk, truth, segment_frames, max_frames)
         counts_4EC = counts_4EC + _counts(
-            chunk.judged(slice(None), calibrated), _segment_of(chunk), tables, true_NC
+            chunk.judged(calibrated), _segment_of(chunk), tables, true_NC
         )
         true_C = true_C + true_NC.sum(axis=0)
     rows = []

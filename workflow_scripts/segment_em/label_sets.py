@@ -26,7 +26,7 @@ def score_histogram(
     """int64 [classes, thresholds.BINS]: scores of the segments of videos that carry the class."""
     histogram = np.zeros(classes * thresholds.BINS, dtype=np.int64)
     for chunk in chunks:
-        found = chunk.judged(slice(None), calibration)
+        found = chunk.judged(calibration)
         bin_number = found.scores[found.in_video_labels].view(np.uint16)
         flat = found.column[found.in_video_labels] * thresholds.BINS + bin_number
         bins, counts = np.unique(flat, return_counts=True)
@@ -92,7 +92,7 @@ def _counts(
     the sum of the positives' scores. Sums of float16 are exact in float64, whatever the chunks.
     """
     classes = len(threshold_C2)
-    found = chunk.judged(slice(None), calibration)
+    found = chunk.judged(calibration)
     column, carried = found.column, found.in_video_labels
     kept = found.kept(keep, threshold_C2)
     segment = np.repeat(np.arange(len(chunk.scores.indptr) - 1), np.diff(chunk.scores.indptr))

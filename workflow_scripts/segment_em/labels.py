@@ -106,10 +106,10 @@ def write_pseudo_labels(
 ) -> None:
     """Write one chunk. video_indptr: int64 [V + 1], the first segment of each video.
 
-    attributes: what is recorded about how the file came to be. Raises ValueError on NaN scores.
+    attributes: what is recorded about how the file came to be. Raises InputError on NaN scores.
     """
     if not np.isfinite(scores.scores).all():
-        raise ValueError(f"{path}: scores are not finite")
+        raise InputError(f"{path}: the teacher gave scores that are not finite; train it again")
     arrays = scores._asdict() | {"videos/indptr": video_indptr, "classes": class_ids}
     with replacing_hdf5(path, "v110") as file:
         file.attrs["encoding-type"] = ENCODING_TYPE
@@ -165,14 +165,13 @@ class Chunk:
     video_indptr: np.ndarray
     class_ids: np.ndarray
 
-    def judged(self, span: slice, calibration: Calibration | None) -> Judged:
-        """The entries of a span, calibrated if there is a calibration: here and nowhere else."""
-        column = np.asarray(self.scores.indices[span], dtype=np.int64)
-        scores = np.asarray(self.scores.scores[span])
+    def judged(self, calibration: Calibration | None) -> Judged:
+        """All entries, calibrated if there is a calibration: here and nowhere else."""
+        column = np.asarray(self.scores.indices, dtype=np.int64)
+        scores = np.asarray(self.scores.scores)
         if calibration is not None:
             scores = calibration.apply(scores, column, self.class_ids)
-        carried = np.asarray(self.scores.in_video_labels[span])
-        return Judged(column, scores, carried)
+        return Judged(column, scores, np.asarray(self.scores.in_video_labels))
 
 
 def read_chunk(path: str | Path) -> Chunk:
@@ -218,16 +217,16 @@ def read_chunks(paths: Iterable[str | Path]) -> Iterator[Chunk]:
 
 
 def check_entries(chunk: Chunk) -> None:
-    """Raise InputError unless scores and spreads are in [0, 1] and all columns are classes."""
+    """Raise InputError unless scores, spreads and columns are within their ranges."""
     indices = chunk.scores.indices
     if not len(indices):
         return
-    for name in ("scores", "spread"):
+    for name, most in (("scores", 1), ("spread", 0.5)):
         values = getattr(chunk.scores, name)
         low, high = float(values.min()), float(values.max())  # nan if any is
         hdf5.require(
-            low >= 0 and high <= 1,
-            f"{chunk.path}: {name} from {low} to {high}, expected 0 to 1: {hdf5.DELETE}",
+            low >= 0 and high <= most,
+            f"{chunk.path}: {name} from {low} to {high}, expected 0 to {most}: {hdf5.DELETE}",
         )
     low, high, classes = int(indices.min()), int(indices.max()), len(chunk.class_ids)
     hdf5.require(
@@ -310,7 +309,7 @@ def _listed(chunk: Chunk, reading: Reading) -> tuple[np.ndarray, ...]:
     int64 [V]: how many entries each video has; and, an entry each, int32 segment in its video,
     int32 column, float16 value and float32 weight.
     """
-    found = chunk.judged(slice(None), reading.calibration)
+    found = chunk.judged(reading.calibration)
     kept = found.kept(reading.keep, reading.threshold_C2)
     chosen = np.arange(len(kept)) if reading.agreement else np.flatnonzero(kept)
     segment = np.searchsorted(chunk.scores.indptr, chosen, side="right") - 1

@@ -104,7 +104,9 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
                 "thumbnail": settings.thumbnail,
                 "threshold": settings.threshold,
                 "totals": {name: len(index) for name, index in indexes.items()},
-                "viewer": viewer.viewer_data(_parts(sources, indexes), settings.classes_a_video),
+                "viewer": viewer.viewer_data(
+                    _parts(sources, indexes), settings.classes_a_video, settings.threshold
+                ),
             }
         ),
     )
@@ -176,13 +178,12 @@ def compared(difference: float) -> str:
 def table_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The results table: a row for each fine-tuned model and each ensemble, as in table.csv.
 
-    table: table.csv. Beside its columns: gain, mAP above the control without EM (on test, or on
-    validation where test is not rated), None without one; what does not apply is None.
+    A pretrained model has one if it is F (em.initial_stage). table: table.csv. Beside its columns:
+    gain, mAP above the control without EM (on test, or on validation where test is not rated), None
+    without one; what does not apply is None.
     """
     measure = "test_map" if table["test_map"].notna().any() else "validation_map"
-    key = ["kind", "iteration", "model", "estimation"]
-    chosen = table.groupby(key, dropna=False)["selected"].transform("max").astype(bool)
-    rows = _records(table.assign(chosen=chosen)[table["stage"] != "pretrained"])
+    rows = _records(table[(table["stage"] != "pretrained") | (table["selected"] == 1)])
     controls = {(row["kind"], row["model"]): row[measure] for row in rows}
     for row in rows:
         kind = {"member": "control", "ensemble": "control_ensemble"}.get(row["kind"])
@@ -225,7 +226,10 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _classes(table: pd.DataFrame, index: Index) -> list[dict[str, Any]]:
-    """The classes for the page's table: id, name, ap (by column), rated and positive segments."""
+    """The classes for the page's table: id, name, ap (by column), rated and positive segments.
+
+    Ids are texts: JavaScript would round a number above 2^53.
+    """
     rated = pd.DataFrame({"class": index.ratings.class_id, "positive": index.ratings.positive})
     counts = rated.groupby("class")["positive"].agg(["size", "sum"])
     columns = [name for name in table.columns if name not in ("class", "name")]
@@ -234,7 +238,7 @@ def _classes(table: pd.DataFrame, index: Index) -> list[dict[str, Any]]:
         size, positives = counts.loc[row["class"]] if row["class"] in counts.index else (0, 0)
         rows.append(
             {
-                "id": row["class"],
+                "id": str(row["class"]),
                 "name": row["name"],
                 "ap": [None if np.isnan(row[name]) else round(row[name], 4) for name in columns],
                 "rated": int(size),

@@ -47,9 +47,10 @@ class Results:
     def table(self, name: str) -> pd.DataFrame:
         return read_table(self.path(name))
 
-    def names(self, start: str, end: str) -> list[str]:
-        """Names that start and end so, in order."""
-        return sorted(n for n in self.paths if n.startswith(start) and n.endswith(end))
+    def inspections(self) -> list[tuple[int, str]]:
+        """(iteration, name of its inspection.csv) of each E-step, in order."""
+        names = [name for name in self.paths if name.endswith("/inspection.csv")]
+        return sorted((int(name.split("/")[1].removeprefix("iteration-")), name) for name in names)
 
 
 def selected_runs(results: Results, process: Process) -> list[tuple[str, str]]:
@@ -93,7 +94,7 @@ def estimated_labels(results: Results) -> pd.DataFrame:
     """What each E-step's estimations labelled: iteration before inspection.inspect's columns,
     with videos and videos_with_positive of the label sets behind them."""
     parts = []
-    for name in results.names("em/iteration-", "/inspection.csv"):
+    for i, name in results.inspections():
         found = results.table(name)
         folder = name.rpartition("/")[0] + "/label_sets"
         sets = pd.concat(
@@ -102,7 +103,7 @@ def estimated_labels(results: Results) -> pd.DataFrame:
         )
         kept = sets[["class", "estimation", "videos", "videos_with_positive"]]
         found = found.merge(kept, on=["class", "estimation"], validate="1:1")
-        found.insert(0, "iteration", int(name.split("/")[1].removeprefix("iteration-")))
+        found.insert(0, "iteration", i)
         parts.append(found)
     columns = ["iteration", "class", "estimation", "positives", "agreed", "any", "correct", "true"]
     empty = pd.DataFrame(columns=[*columns, "videos", "videos_with_positive"])

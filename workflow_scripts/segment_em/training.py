@@ -179,7 +179,7 @@ def train(
                 logits_BSC = network(dequantise(batch), batch.mask)
             mask_BS = batch.segment_mask(clips.segment_frames)
             _check_shape(model, logits_BSC, mask_BS)
-            loss = objective(logits_BSC.float(), batch)
+            loss = objective(logits_BSC, batch)
             # The losses of the processes add up, but their gradients are averaged.
             (loss * processes.count()).backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), plan.clip_norm)

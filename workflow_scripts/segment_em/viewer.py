@@ -50,16 +50,18 @@ def read_part(
     )
 
 
-def viewer_data(parts: Sequence[Part], classes_a_video: int) -> dict[str, Any]:
+def viewer_data(parts: Sequence[Part], classes_a_video: int, threshold: float) -> dict[str, Any]:
     """Everything the viewer needs, for JSON.
 
     classes_a_video: classes that are shown of a video at most, the highest scores first, but
-    always those that it is rated for or labelled with, or that truly occur.
+    always those that it is rated for or labelled with, or that truly occur. threshold: of
+    localisation.
 
     "scorers": names. "segment_seconds". "videos": for each video id, part, seconds, labels (class
     columns), classes (columns shown, K), ratings ([column, segment, 0 or 1] in one row), truth
     ([column, start, end in seconds] in one row, or null) and error (or null). "scores": base64 of
-    uint8, video after video [M, K, S]; a byte is 255 times the score.
+    uint8, video after video [M, K, S]; a byte is 255 times the score, on the score's own side of
+    the threshold.
     """
     packed: list[np.ndarray] = []
     videos = []
@@ -68,7 +70,7 @@ def viewer_data(parts: Sequence[Part], classes_a_video: int) -> dict[str, Any]:
         for position, name in enumerate(part.scores[ENSEMBLE].video_ids.tolist()):
             video, scores_MKS = _video(part, row_of[name], position, classes_a_video)
             videos.append(video)
-            packed.append(scores_MKS.ravel())
+            packed.append(_bytes(scores_MKS, threshold).ravel())
     every = np.concatenate([np.zeros(0, np.uint8), *packed])
     first = parts[0].scores[ENSEMBLE]
     return {
@@ -108,7 +110,15 @@ def _video(
         "truth": truth,
         "error": None if np.isnan(error) else round(error, 4),
     }
-    return video, np.rint(scores_MKS * 255).astype(np.uint8)
+    return video, scores_MKS
+
+
+def _bytes(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """uint8: 255 times the scores; rounding takes none across the threshold."""
+    rounded = np.rint(scores * 255)
+    first_over = np.searchsorted(np.arange(256) / 255, threshold)
+    over, under = np.maximum(rounded, first_over), np.minimum(rounded, first_over - 1)
+    return np.where(scores >= threshold, over, under).astype(np.uint8)
 
 
 def _known(class_ids: np.ndarray, ids: np.ndarray) -> list[int]:
