@@ -16,10 +16,11 @@ from synthetic import MAX_FRAMES, SEGMENT_FRAMES, SHORTEST_OF_YT8M, frame_counts
 
 from segment_em.compute import prepare
 from segment_em.dataset import Clips, Dequantise, in_order, load
+from segment_em.estimation import estimate
 from segment_em.frames import FrameReader
 from segment_em.index_files import read_index
 from segment_em.provenance import Job
-from segment_em.scoring import Inference, estimate
+from segment_em.scoring import Inference
 
 BATCH = 64
 SETTINGS = Inference(MAX_FRAMES, SEGMENT_FRAMES, "float32", BATCH)

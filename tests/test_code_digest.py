@@ -42,6 +42,14 @@ def test_imports_are_followed_through_the_library(library):
     assert "segment_em/figures.py" not in found
 
 
+@pytest.mark.parametrize("script", ["pretrain", "finetune", "evaluate", "predict"])
+def test_an_edit_of_the_e_steps_labels_repeats_only_what_reads_them(library, script):
+    found = digests(library, f"{script}.py")
+    for module in ("labels", "calibration", "estimators/__init__"):
+        assert f"segment_em/{module}.py" not in found
+    assert "segment_em/labels.py" in digests(library, "maximise.py")
+
+
 @pytest.mark.parametrize("change", ["comment", "docstring", "blank lines", "touch"])
 def test_what_changes_no_behaviour_changes_no_digest(library, change):
     before = digests(library)

@@ -35,6 +35,8 @@ TORCH = {
     "processes",
     "replay",
     "scoring",
+    "estimation",
+    "maximisation",
     "stages",
     "training",
     "training_state",
@@ -79,7 +81,7 @@ ORDER = [
     {"inspection", "localisation_quality", "shown_videos"},
     {"stages", "viewer"},
     {"scoring"},
-    {"evaluation", "new_videos", "replay"},
+    {"estimation", "evaluation", "maximisation", "new_videos", "replay"},
     {"report"},
 ]
 

@@ -10,6 +10,7 @@ from small_models import SMALL
 
 from segment_em import (
     calibration,
+    estimation,
     evaluation,
     labels,
     outputs,
@@ -102,7 +103,7 @@ class Process:
 
     def estimate(self, weights):
         path = self.folder / "labels.h5"
-        scoring.estimate(weights, self.index["train"], 0.0, 20, path, SCORED, JOB)
+        estimation.estimate(weights, self.index["train"], 0.0, 20, path, SCORED, JOB)
         return path
 
     def predict(self, weights):
@@ -316,7 +317,7 @@ def test_a_chunk_without_videos_adds_nothing(tmp_path):
     empty_index, empty = tmp_path / "empty.h5", tmp_path / "empty-scores.h5"
     write_index(empty_index, build_index([tmp_path / "empty.tfrecord"], FEATURES, 5), {})
     scoring.predict(weights, empty_index, empty, SCORED, JOB)
-    scoring.estimate(weights, empty_index, 0.0, 20, tmp_path / "empty-labels.h5", SCORED, JOB)
+    estimation.estimate(weights, empty_index, 0.0, 20, tmp_path / "empty-labels.h5", SCORED, JOB)
     chunks = [process.estimate(weights), tmp_path / "empty-labels.h5"]
     for indexes, files, out in (
         ([process.index["test"]], [whole], "one"),

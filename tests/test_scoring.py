@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_scorers import JOB, SETTINGS, ensemble_of, plain_scores, weights
 
-from segment_em import labels, scoring
+from segment_em import estimation, labels, scoring
 from segment_em.errors import InputError
 from segment_em.index_files import write_index
 
@@ -20,7 +20,7 @@ def index_path(tmp_path, small_index):
 
 def test_the_e_step_stores_the_teachers_scores_of_every_segment(tmp_path, index_path, small_index):
     teacher = weights(tmp_path, "teacher.safetensors", 0)
-    scoring.estimate(teacher, index_path, 0.0, 3, tmp_path / "out.h5", SETTINGS, JOB)
+    estimation.estimate(teacher, index_path, 0.0, 3, tmp_path / "out.h5", SETTINGS, JOB)
     chunk = labels.read_chunk(tmp_path / "out.h5")
     expected = np.concatenate(list(plain_scores(teacher, small_index).values()))
     assert chunk.video_indptr.tolist() == [0, 3, 5, 5, 6, 11]
@@ -65,7 +65,7 @@ def test_a_filter_is_of_each_videos_own_segments_and_the_members_spread_is_store
     """Reference: each video alone: the mean, times its mean weighted by itself; see averaging."""
     paths = [weights(tmp_path, f"{n}.safetensors", n) for n in (0, 1)]
     teacher = ensemble_of(tmp_path, paths, [0.75, 0.25], video_filter=1.0)
-    scoring.estimate(teacher, index_path, 0.0, 3, tmp_path / "out.h5", SETTINGS, JOB)
+    estimation.estimate(teacher, index_path, 0.0, 3, tmp_path / "out.h5", SETTINGS, JOB)
     found = labels.read_chunk(tmp_path / "out.h5").scores
     one, two = (plain_scores(path, small_index) for path in paths)
     expected, spread = [], []

@@ -11,7 +11,7 @@ from small_models import SMALL
 from small_records import FEATURES
 from torch.nn import functional
 
-from segment_em import labels, stages
+from segment_em import labels, maximisation, stages
 from segment_em.checkpoint import Specification, load_weights
 from segment_em.index import in_validation
 from segment_em.index_files import write_index
@@ -217,8 +217,8 @@ def test_an_m_step_reads_its_labels_as_they_are_to_be_taken(
     )
     calibration = tmp_path / "calibration.json"
     calibration.write_text(f'{{"kind": "model", "slope": 1, "offset": {offset}, "offsets": {{}}}}')
-    taken = stages.Labels("label_corrected", "soft" if soft else "hard", agreement)
-    stages.maximise(
+    taken = maximisation.Labels("label_corrected", "soft" if soft else "hard", agreement)
+    maximisation.maximise(
         *(settings(), taken, [index_path], [chunk], label_set),
         *(calibration if offset else None, taught, JOB),
     )

@@ -1,6 +1,6 @@
 """Algorithm 1, lines 5 and 6: the E-step stores the teacher's scores of one chunk."""
 
-from segment_em import command_line, ensemble, scoring
+from segment_em import command_line, ensemble, estimation, scoring
 
 
 def main() -> None:
@@ -12,7 +12,7 @@ def main() -> None:
     floor, top = config.pop("floor"), config.pop("top")
     job = command_line.job(args, [*ensemble.with_members(args.teacher), *args.weights, args.index])
     settings = scoring.Inference(**config, videos=args.videos)
-    scoring.estimate(args.teacher, args.index, floor, top, args.out, settings, job)
+    estimation.estimate(args.teacher, args.index, floor, top, args.out, settings, job)
 
 
 if __name__ == "__main__":

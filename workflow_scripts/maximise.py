@@ -1,6 +1,6 @@
 """Algorithm 1, lines 7 and 8: the M-step trains a model on estimated segment labels."""
 
-from segment_em import command_line, stages
+from segment_em import command_line, maximisation, stages
 
 
 def main() -> None:
@@ -13,12 +13,12 @@ def main() -> None:
     )
     args = parser.parse_args()
     config = dict(args.config)
-    taken = stages.Labels(*(config.pop(key) for key in ("estimation", "labels", "agreement")))
+    taken = maximisation.Labels(*(config.pop(key) for key in ("estimation", "labels", "agreement")))
     calibration = [args.calibration] if args.calibration else []
     inputs = [*args.index, *args.pseudo_labels, args.label_set, *calibration]
     job = command_line.training_job(args, inputs)
     settings = stages.Training(**config)
-    stages.maximise(
+    maximisation.maximise(
         settings,
         taken,
         args.index,

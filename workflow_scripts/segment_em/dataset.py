@@ -27,6 +27,12 @@ class Source(Protocol):
     def entries(self, rows: np.ndarray) -> Entries: ...
 
 
+class SourceWithPrior(Source, Protocol):
+    """One that a new model is trained on. prior: float64 [C], how frequent each class is."""
+
+    def prior(self) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some clips, whole videos, as they are stored.

@@ -1,4 +1,4 @@
-"""What trained models say of videos: E-step and prediction, from files to a file."""
+"""What trained models say of videos, from files to a file."""
 
 # B videos of a batch, C classes
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from segment_em import ensemble, labels, predictions
+from segment_em import ensemble, predictions
 from segment_em.checkpoint import load_weights
 from segment_em.compute import prepare
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.index import Index, columns_of, indptr_of, spans
+from segment_em.index import Index
 from segment_em.index_files import read_index
 from segment_em.inference import member_scores
 from segment_em.provenance import Job, described, write_how
@@ -88,56 +88,6 @@ def _load_all(weights: Sequence[str | Path], index: Index) -> tuple[list[nn.Modu
                 f"{path}: made for features {made_for}, not {widths}; give files with these"
             )
     return [model for model, _ in loaded], np.array(first.class_ids)
-
-
-def estimate(
-    teacher: str | Path,
-    index_path: str | Path,
-    floor: float,
-    top: int,
-    out: str | Path,
-    settings: Inference,
-    job: Job,
-) -> None:
-    """Algorithm 1, lines 5 and 6: the teacher's scores of one chunk, for both estimations.
-
-    floor, top: which scores of classes that the video does not carry are stored, see
-    labels.sparse_scores.
-    """
-    index = read_index([index_path])
-    scorer = Scorer(teacher, index, settings, job)
-    counts = scorer.segment_counts()
-    parts = (
-        labels.sparse_scores(
-            scorer.joined(rows, members),
-            _carried(index, rows, counts, scorer.class_ids),
-            floor,
-            top,
-            scorer.ensemble.spread(members),
-        )
-        for rows, members in scorer.members()
-    )
-    scores, stamp = labels.joined([labels.empty(), *parts]), job.stamp()
-    labels.write_pseudo_labels(
-        out,
-        scores,
-        index.video_ids,
-        indptr_of(counts),
-        scorer.class_ids,
-        described(stamp),
-    )
-    write_how(out, stamp, scorer.device.type)
-
-
-def _carried(
-    index: Index, rows: np.ndarray, counts: np.ndarray, class_ids: np.ndarray
-) -> np.ndarray:
-    """bool [N, C]: for each segment of the videos, the labels of its video."""
-    position, owner = spans(index.labels.indptr, rows)
-    column = columns_of(class_ids, index.labels.indices[position])
-    carried_BC = np.zeros((len(rows), len(class_ids)), dtype=bool)
-    carried_BC[owner[column >= 0], column[column >= 0]] = True
-    return np.repeat(carried_BC, counts[rows], axis=0)
 
 
 def predict(

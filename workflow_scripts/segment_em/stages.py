@@ -1,6 +1,8 @@
-"""The stages of Algorithm 1, each from files to a file: what the adapters call.
+"""The stages that learn from what people said, from files to a file: pretraining and fine-tuning.
 
-A stage builds the objects (videos, labels, model, plan) and hands them to training or inference.
+A stage builds the objects (videos, labels, model, plan) and hands them to training. What the M-step
+shares with pretraining is here too; what it alone needs is in maximisation.py, so that an edit
+there repeats no pretraining.
 """
 
 # C classes
@@ -15,16 +17,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from segment_em import calibration, estimators, processes, provenance
+from segment_em import processes, provenance
 from segment_em.checkpoint import Specification, load_weights, save_weights
 from segment_em.class_lists import read_class_list
 from segment_em.compute import conditions, prepare
-from segment_em.dataset import Clips, Dequantise
+from segment_em.dataset import Clips, Dequantise, SourceWithPrior
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.index import Index
 from segment_em.index_files import read_index
-from segment_em.labels import PseudoLabels, Reading
 from segment_em.losses import OUTPUTS
 from segment_em.models import narrow, set_prior, widen
 from segment_em.provenance import TrainingJob
@@ -32,7 +33,6 @@ from segment_em.targets import Ratings, VideoLabels
 from segment_em.training import (
     Objective,
     Plan,
-    estimated_objective,
     rated_objective,
     train,
     video_objective,
@@ -124,51 +124,7 @@ def pretrain(
         )
     objective = video_objective(settings.segment_frames, len(class_ids), video_loss)
     outputs = OUTPUTS.get(video_loss, 1)
-    _train_fresh(settings, index, class_ids, source, objective, out, job, outputs)
-
-
-@dataclass(frozen=True)
-class Labels:
-    """How the M-step takes its labels from the E-step's scores, see labels.Reading.
-
-    labels: hard or soft.
-    """
-
-    estimation: str
-    labels: str
-    agreement: bool
-
-
-def maximise(
-    settings: Training,
-    taken: Labels,
-    index_paths: Sequence[str | Path],
-    pseudo_label_paths: Sequence[str | Path],
-    label_set_path: str | Path,
-    calibration_path: str | Path | None,
-    out: str | Path,
-    job: TrainingJob,
-) -> None:
-    """Algorithm 1, lines 7 and 8: train a fresh model on the estimated labels (M-step).
-
-    calibration_path: that of the label set, if it has one.
-    """
-    index = read_index(index_paths)
-    # Each column by what it holds: as a float64 a class id above 2^53 would be another one.
-    label_set = np.genfromtxt(label_set_path, dtype=None, delimiter=",", names=True, ndmin=1)
-    class_ids = label_set["class"]
-    reading = Reading(
-        estimators.load(taken.estimation),
-        np.stack([label_set["threshold_others"], label_set["threshold"]], axis=1),
-        calibration.read(calibration_path) if calibration_path else None,
-        taken.labels == "soft",
-        taken.agreement,
-    )
-    total = label_set["score_sum" if reading.soft else "positives"]
-    prior_C = total / label_set["segments"]
-    source = PseudoLabels(pseudo_label_paths, index.video_ids, reading, class_ids, prior_C)
-    objective = estimated_objective(settings.segment_frames)
-    _train_fresh(settings, index, class_ids, source, objective, out, job)
+    train_fresh(settings, index, class_ids, source, objective, out, job, outputs)
 
 
 def finetune(
@@ -202,17 +158,21 @@ def finetune(
     _train(settings, model, specification, clips, rows, objective, out, job, device)
 
 
-def _train_fresh(
+def train_fresh(
     settings: Training,
     index: Index,
     class_ids: np.ndarray,
-    source: VideoLabels | PseudoLabels,
+    source: SourceWithPrior,
     objective: Objective,
     out: str | Path,
     job: TrainingJob,
     outputs: int = 1,
 ) -> None:
-    """outputs: of the classifier for each class while it trains; the first is the class's."""
+    """Train a new model and write its weights.
+
+    outputs: of the classifier for each class while it trains; the first is the class's. Raises
+    InputError if no video has frames.
+    """
     device = _prepare(job)
     specification = Specification(
         settings.architecture,
