@@ -58,6 +58,9 @@ def _model_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
             )
             continue
         given = options_of(model)
+        if "fusion" not in wanted:
+            yield f"{where}: Model of models/{model['architecture']}.py has to take fusion"
+            continue
         for key in given.keys() - wanted.keys():
             if key in TRAINING_KEYS:
                 yield f"{where}.{key}: it belongs under {where}.training"

@@ -10,6 +10,12 @@ from typing import Any
 
 from segment_em.options import BOUNDS, DIVISOR, is_rule
 
+# What the library hands to each function by place; all else is an option.
+BY_PLACE = {
+    "Model.__init__": ("self", "features", "classes", "segment_frames"),
+    "keep": ("scores", "thresholds", "in_video_labels"),
+    "thresholds": ("histogram_CN",),
+}
 LIBRARY = Path(__file__).parent.parent / "workflow_scripts" / "segment_em"
 TYPES = {"int": int, "float": float, "bool": bool, "str": str}
 
@@ -42,8 +48,23 @@ def signature(file: str, function: str) -> dict[str, str] | None:
         if not found:
             raise PluginError(f"{path}: no {function} in it; docs/models.md and README show one")
         node = found[0]
+    _check_by_place(path, node, function)
     names = [option.arg for option in node.args.kwonlyargs]
     return {option.arg: _annotation(path, option, names) for option in node.args.kwonlyargs}
+
+
+def _check_by_place(path: Path, node: ast.FunctionDef, function: str) -> None:
+    wanted = BY_PLACE[function]
+    options = "no options" if function == "keep" else "keyword-only options after a *"
+    given = [*node.args.posonlyargs, *node.args.args]
+    alone = not (
+        node.args.vararg or node.args.kwarg or (function == "keep" and node.args.kwonlyargs)
+    )
+    if len(given) != len(wanted) or not alone:
+        raise PluginError(
+            f"{path}:{node.lineno}: {function}({ast.unparse(node.args)}); it is given "
+            f"{', '.join(wanted)}, and {options}"
+        )
 
 
 def _annotation(path: Path, option: ast.arg, names: list[str]) -> str:

@@ -7,6 +7,7 @@ from small_models import SMALL, small_model
 from torch import nn
 
 from segment_em.dataset import Clips, Dequantise
+from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.inference import member_scores, shifted_scores
 
@@ -72,3 +73,15 @@ def test_scores_do_not_depend_on_how_many_videos_are_scored_at_a_time(
         found.append(np.concatenate([scores for _, (scores,) in scored]))
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], atol=2e-6)
+
+
+def test_a_model_that_scores_other_classes_than_it_trained_is_named(small_index):
+    model = small_model("logistic")
+    model.forward = lambda _, mask: torch.zeros(len(mask), mask.shape[1] // 5, 2)
+    clips = Clips(FrameReader(small_index, 25), 5, None, False)
+    scored = member_scores(
+        *([model], (0,), clips, np.arange(len(small_index)), Dequantise.of(small_index)),
+        *(7, 0, "float32", torch.device("cpu")),
+    )
+    with pytest.raises(InputError, match=r"models\.logistic: forward returned \[\d, \d, 2\] where"):
+        next(scored)

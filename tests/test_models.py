@@ -624,6 +624,8 @@ def test_an_unknown_architecture_is_refused_with_those_there_are():
     [
         ("frame_level", r"models/mine\.py: Model has no frame_level"),
         ("classifier", r"models/mine\.py: Model has no classifier = nn"),
+        ("bias", r"models/mine\.py: Model has no classifier = nn.*, with a bias"),
+        ("own weights", r"models/mine\.py: first\.weight and second\.weight are one tensor, which"),
         ("context", r"models/mine\.py: Model is frame_level and has no context"),
     ],
 )
@@ -634,7 +636,12 @@ def test_a_model_of_ones_own_that_lacks_a_part_is_refused_by_name(monkeypatch, l
         def __init__(self, features, classes, segment_frames):
             super().__init__()
             self.context = None if lacks == "context" else 0
-            self.classifier = nn.Linear(3, 1 if lacks == "classifier" else classes)
+            self.classifier = nn.Linear(
+                3, 1 if lacks == "classifier" else classes, bias=lacks != "bias"
+            )
+            self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+            if lacks == "own weights":
+                self.second.weight = self.first.weight
 
     monkeypatch.setattr(models, "architectures", lambda: ["mine"])
     module = SimpleNamespace(Model=Model, __file__=__file__)

@@ -16,6 +16,7 @@ from test_localisation import by_loop
 
 from segment_em import ensemble, lineage, new_videos
 from segment_em.checkpoint import Specification, load_weights, save_weights
+from segment_em.code_digest import loaded_digests
 from segment_em.errors import InputError
 from segment_em.indexing import build_index
 from segment_em.provenance import Job
@@ -30,8 +31,11 @@ PLAIN = {"join": "mean", "video_filter": 0.0, "shifts": [0]}
 
 @pytest.fixture
 def run_folder(tmp_path):
+    return make_run(tmp_path / "results/run", {})
+
+
+def make_run(folder, stamp):
     """A folder as a run leaves it: two members, how much each counts, and the description."""
-    folder = tmp_path / "results/run"
     members = []
     for seed, weight in ((0, 0.75), (1, 0.25)):
         torch.manual_seed(seed)
@@ -39,7 +43,7 @@ def run_folder(tmp_path):
         features = [list(pair) for pair in FEATURES.items()]
         specification = Specification("bigru", options, features, CLASS_IDS, 5)
         path = folder / f"em/{seed}.safetensors"
-        save_weights(path, specification.build(), specification, {}, "cpu")
+        save_weights(path, specification.build(), specification, stamp, "cpu")
         members.append({"weights": f"../em/{seed}.safetensors", "weight": weight})
     (folder / "ensemble").mkdir()
     (folder / "ensemble/members.json").write_text(json.dumps({"members": members} | PLAIN))
@@ -177,6 +181,19 @@ def test_new_videos_on_another_scale_than_the_training_are_told(
     localise(run_folder / "ensemble.json", [str(folder / "own.h5")], None, folder / "found.csv", 4)
     assert ("--records: values of audio have a root mean square of" in caplog.text) == told
     assert "values of rgb" not in caplog.text
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_model_that_was_edited_since_its_training_is_told(tmp_path, records, caplog, changed):
+    folder, _ = records
+    digests = loaded_digests("")
+    if changed:
+        digests["segment_em/models/bigru.py"] = "0" * 16
+    run_folder = make_run(tmp_path / "results/edited", {"code": digests})
+    ensemble_json = run_folder / "ensemble.json"
+    localise(ensemble_json, [f"{folder}/new1.tfrecord"], None, folder / "found.csv", 4)
+    told = "segment_em/models/bigru.py is not what it was when" in caplog.text
+    assert told == changed
 
 
 def test_new_videos_with_far_more_frames_of_one_modality_are_told(run_folder, records, caplog):

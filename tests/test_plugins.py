@@ -12,7 +12,7 @@ def thresholds(histogram_CN, *, power: int, gentle: bool):
 """
 MODEL = """
 class Model:
-    def __init__(self, features, classes, *, {options}):
+    def __init__(self, features, classes, segment_frames, *, {options}):
         pass
 """
 
@@ -70,6 +70,20 @@ WRONG = {
         r"option 'heads': 'a divisor of widht' is no rule; .* 'a divisor of' and another option",
     ),
     "no constructor": ("class Model:\n    pass\n", r"mine\.py: no Model\.__init__ in it"),
+    "no star": (
+        "class Model:\n    def __init__(self, features, classes, segment_frames, width: int):\n"
+        "        pass\n",
+        r"mine\.py:2: Model\.__init__\(self, .*, width: int\); it is given self, features, "
+        r"classes, segment_frames, and keyword-only options after a \*",
+    ),
+    "any options": (
+        MODEL.format(options="fusion: str, **others"),
+        r"mine\.py:3: Model\.__init__\(.*\*\*others\); it is given",
+    ),
+    "no fusion": (
+        MODEL.format(options="width: int"),
+        r"models\.bigru: Model of models/mine\.py has to take fusion",
+    ),
     "half written": (
         "class Model:\n    def __init__(self,\n",
         r"mine\.py:2: '\(' was never closed",
@@ -90,6 +104,18 @@ def test_an_estimator_without_its_function_is_told_before_any_job(config, write)
     path = write("estimators/careful.py", "def keeps(scores, thresholds, in_video_labels):\n    1")
     config["em"]["iterations"] = [["bigru@careful"]]
     with pytest.raises(ConfigError, match=f"{path}: no keep in it"):
+        checked(config)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["scores, thresholds", "scores, thresholds, in_video_labels, *, margin: float"],
+)
+def test_an_estimator_that_cannot_be_called_is_told_before_any_job(config, write, arguments):
+    path = write("estimators/careful.py", f"def keep({arguments}):\n    return scores > 0\n")
+    config["em"]["iterations"] = [["bigru@careful"]]
+    told = rf"{path}:1: keep\(.*\); it is given scores, thresholds, in_video_labels, and no options"
+    with pytest.raises(ConfigError, match=told):
         checked(config)
 
 

@@ -39,10 +39,19 @@ def run(index, state, plan=PLAN, model=None, rows=(0, 1, 3, 4)):
     return model, losses
 
 
-def test_a_model_whose_logits_have_another_shape_is_named(small_index, state):
+@pytest.mark.parametrize(
+    ("forward", "expected"),
+    [
+        (
+            lambda _, mask: torch.zeros(len(mask), 3, requires_grad=True),
+            r"models\.logistic: forward returned \[(\d), 3\] where logits .* are \[\1, \d, 3\]",
+        ),
+        (lambda _, mask: (mask, mask), r"models\.logistic: forward returned tuple where logits"),
+    ],
+)
+def test_a_model_that_returns_anything_but_logits_is_named(small_index, state, forward, expected):
     model = small_model("logistic")
-    model.forward = lambda features, mask: torch.zeros(len(mask), 3, requires_grad=True)
-    expected = r"models\.logistic: forward returned logits \[(\d), 3\] where .* are \[\1, \d, 3\]"
+    model.forward = forward
     with pytest.raises(InputError, match=expected):
         run(small_index, state, model=model)
 

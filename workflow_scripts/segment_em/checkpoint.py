@@ -5,6 +5,7 @@ the provenance that decides the result. A .json beside it adds the circumstances
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from segment_em.code_digest import loaded_digests
 from segment_em.errors import InputError
 from segment_em.files import replacing
 from segment_em.models import build
@@ -84,6 +86,18 @@ def read_specification(path: str | Path) -> Specification:
         return _specification(path, file.metadata())
 
 
+def changed_code(path: str | Path) -> list[str]:
+    """Files of the models that this process has loaded and that are not as they were in training.
+
+    path: weights. Returns paths as their stamp names them, segment_em/models/<file>.
+    """
+    with _opened(path) as file:
+        recorded = _head(path, file.metadata())["stamp"].get("code", {})
+    now = loaded_digests(sys.argv[0])
+    models = [name for name in recorded if name.startswith("segment_em/models/")]
+    return [name for name in models if now.get(name, recorded[name]) != recorded[name]]
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[safe_open]:
     try:
@@ -100,7 +114,8 @@ def _opened(path: str | Path) -> Iterator[safe_open]:
         ) from None
 
 
-def _specification(path: str | Path, metadata: Mapping[str, str] | None) -> Specification:
+def _head(path: str | Path, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """What save_weights wrote beside the tensors, of this format."""
     if METADATA_KEY not in (metadata or {}):
         raise InputError(
             f"{path}: a safetensors file, but not written by this workflow; name weights of a run"
@@ -116,6 +131,11 @@ def _specification(path: str | Path, metadata: Mapping[str, str] | None) -> Spec
             f"{path}: weights format {head.get('format')}, this version reads {FORMAT}; train it "
             "again, or read it with the version that its .json names"
         )
+    return head
+
+
+def _specification(path: str | Path, metadata: Mapping[str, str] | None) -> Specification:
+    head = _head(path, metadata)
     try:
         return Specification(**head["model"])
     except (KeyError, TypeError) as error:

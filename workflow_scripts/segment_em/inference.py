@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from segment_em.compute import autocast
 from segment_em.dataset import Clips, Dequantise, in_order, load
+from segment_em.models import check_logits
 from segment_em.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def member_scores(
         for model in models:
             with autocast(device, precision):
                 scores_BSC = shifted_scores(model, features, batch.mask, shifts)
+            check_logits(model, scores_BSC, mask_BS)
             scores.append(scores_BSC[mask_BS].cpu().numpy())
         yield batch.rows, scores
         done += len(batch.rows)

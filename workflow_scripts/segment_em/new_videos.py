@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from segment_em import interval_files
-from segment_em.checkpoint import read_specification
+from segment_em.checkpoint import changed_code, read_specification
 from segment_em.ensemble import check_weights, description_of, members_of
 from segment_em.errors import InputError
 from segment_em.feature_scale import apart, feature_rms
@@ -52,6 +52,7 @@ def localise(
     settings = Inference(**description.inference, videos=videos)
     _say_what_is_odd(index, settings.max_frames, description.feature_rms)
     scorer = Scorer(ensemble, index, settings, job)
+    _say_what_changed(ensemble)
     least = description.threshold if threshold is None else threshold
     count = interval_files.write(out, _rows(scorer, least, description.names))
     stamp = job.stamp()
@@ -83,6 +84,16 @@ def _say_what_is_odd(index: Index, max_frames: int, trained: Mapping[str, float]
             "%d of %d videos are longer than %d s, to which the models were trained: what follows "
             "is left out",
             *(longer, len(index), max_frames),
+        )
+
+
+def _say_what_changed(ensemble: str | Path) -> None:
+    changed = {file: path for path, _ in members_of(ensemble) for file in changed_code(path)}
+    for file, path in changed.items():
+        log.warning(
+            "warning: %s is not what it was when %s was trained, and may score otherwise: take "
+            "that version, or train again",
+            *(file, path),
         )
 
 

@@ -24,8 +24,9 @@ from segment_em.averaging import Average
 from segment_em.compute import autocast
 from segment_em.curves import Curves
 from segment_em.dataset import Batch, Clips, Dequantise, load, on_device, shuffled
-from segment_em.errors import InputError, StoppedError
+from segment_em.errors import StoppedError
 from segment_em.losses import segment_loss, video_loss
+from segment_em.models import check_logits
 from segment_em.monitor import Monitor, Step
 from segment_em.training_state import Signals, StateFile
 
@@ -178,7 +179,7 @@ def train(
             with autocast(device, plan.precision):
                 logits_BSC = network(dequantise(batch), batch.mask)
             mask_BS = batch.segment_mask(clips.segment_frames)
-            _check_shape(model, logits_BSC, mask_BS)
+            check_logits(model, logits_BSC, mask_BS)
             loss = objective(logits_BSC, batch)
             # The losses of the processes add up, but their gradients are averaged.
             (loss * processes.count()).backward()
@@ -194,15 +195,6 @@ def train(
     average.load_into(model)
     log.info("trained: %.1f s", time.monotonic() - started)
     return monitor.epoch_losses()
-
-
-def _check_shape(model: nn.Module, logits_BSC: torch.Tensor, mask_BS: torch.Tensor) -> None:
-    wanted = (*mask_BS.shape, model.classifier.out_features)
-    if logits_BSC.shape != wanted:
-        raise InputError(
-            f"{type(model).__module__}: forward returned logits {list(logits_BSC.shape)} where "
-            f"[clips, segments, classes] are {list(wanted)}"
-        )
 
 
 def _start(state: StateFile, parts: Parts) -> Start:

@@ -73,12 +73,39 @@ def build(
             "segments on either side a score depends on, 0 for none"
         )
     layer = getattr(built, "classifier", None)
-    if not isinstance(layer, nn.Linear) or layer.out_features != classes:
+    if not isinstance(layer, nn.Linear) or layer.out_features != classes or layer.bias is None:
         raise InputError(
             f"models/{architecture}.py: Model has no classifier = nn.Linear(..., classes), the "
-            "last layer"
+            "last layer, with a bias"
         )
+    _refuse_shared_tensors(architecture, built)
     return built
+
+
+def _refuse_shared_tensors(architecture: str, model: nn.Module) -> None:
+    """A weights file holds each tensor once, by one name."""
+    names: dict[int, str] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        first = names.setdefault(id(tensor), name)
+        if first != name:
+            raise InputError(
+                f"models/{architecture}.py: {first} and {name} are one tensor, which a weights "
+                "file cannot hold; let one module compute both, or give each its own"
+            )
+
+
+def check_logits(model: nn.Module, logits: object, segments_BS: torch.Tensor) -> None:
+    """Raise InputError unless a model's forward returned logits [B, S, C].
+
+    segments_BS: which segments there are.
+    """
+    wanted = [*segments_BS.shape, model.classifier.out_features]
+    found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if found != wanted:
+        raise InputError(
+            f"{type(model).__module__}: forward returned {found} where logits [clips, segments, "
+            f"classes] are {wanted}"
+        )
 
 
 def set_prior(model: nn.Module, prior_C: torch.Tensor) -> None:

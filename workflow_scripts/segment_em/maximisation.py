@@ -1,0 +1,58 @@
+"""The M-step: a fresh model on what the E-step estimated, from files to a file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segment_em import calibration, estimators
+from segment_em.index_files import read_index
+from segment_em.labels import PseudoLabels, Reading
+from segment_em.provenance import TrainingJob
+from segment_em.stages import Training, train_fresh
+from segment_em.training import estimated_objective
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How the M-step takes its labels from the E-step's scores, see labels.Reading.
+
+    labels: hard or soft.
+    """
+
+    estimation: str
+    labels: str
+    agreement: bool
+
+
+def maximise(
+    settings: Training,
+    taken: Labels,
+    index_paths: Sequence[str | Path],
+    pseudo_label_paths: Sequence[str | Path],
+    label_set_path: str | Path,
+    calibration_path: str | Path | None,
+    out: str | Path,
+    job: TrainingJob,
+) -> None:
+    """Algorithm 1, lines 7 and 8: train a fresh model on the estimated labels (M-step).
+
+    calibration_path: that of the label set, if it has one.
+    """
+    index = read_index(index_paths)
+    # Each column by what it holds: as a float64 a class id above 2^53 would be another one.
+    label_set = np.genfromtxt(label_set_path, dtype=None, delimiter=",", names=True, ndmin=1)
+    class_ids = label_set["class"]
+    reading = Reading(
+        estimators.load(taken.estimation),
+        np.stack([label_set["threshold_others"], label_set["threshold"]], axis=1),
+        calibration.read(calibration_path) if calibration_path else None,
+        taken.labels == "soft",
+        taken.agreement,
+    )
+    total = label_set["score_sum" if reading.soft else "positives"]
+    prior_C = total / label_set["segments"]
+    source = PseudoLabels(pseudo_label_paths, index.video_ids, reading, class_ids, prior_C)
+    objective = estimated_objective(settings.segment_frames)
+    train_fresh(settings, index, class_ids, source, objective, out, job)
