@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 from mistakes import mistakes_of, unknown_key, used_models
-from plugins import PluginError, parted, signature
+from plugins import PluginError, parted, signature, type_of
 
 
 class ConfigError(ValueError):
@@ -94,9 +94,9 @@ def _typed_options(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _annotated(entry: Mapping[str, Any], file: str, function: str) -> dict[str, Any]:
-    wanted = {"int": "integer", "float": "number", "bool": "boolean"}
+    wanted = {int: "integer", float: "number", bool: "boolean"}
     annotated = signature(file, function) or {}
-    kinds = {key: wanted.get(parted(annotation)[0]) for key, annotation in annotated.items()}
+    kinds = {key: wanted.get(type_of(parted(kind)[0])) for key, kind in annotated.items()}
     return {key: _scalar(value, kinds.get(key)) for key, value in entry.items()}
 
 

@@ -288,6 +288,9 @@ class Experiment:
     def model_code(self, *runs: str) -> list[str]:
         return sorted({f"models/{self.settings.model(run)['architecture']}.py" for run in runs})
 
+    def pooling_code(self, run: str) -> str:
+        return f"poolings/{self.settings.video_loss(run)}.py"
+
     def ensemble_code(self, group: str) -> list[str]:
         return self.model_code(*self.may_join(group))
 

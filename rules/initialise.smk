@@ -27,7 +27,11 @@ rule pretrain:  # line 2, eqs. 15 and 16
     params:
         script=SCRIPTS / "pretrain.py",
         cfg=lambda wildcards: of(wildcards).settings.pretrain(wildcards.without_em),
-        code=lambda wildcards: code("pretrain.py", *of(wildcards).model_code(wildcards.without_em)),
+        code=lambda wildcards: code(
+            "pretrain.py",
+            *of(wildcards).model_code(wildcards.without_em),
+            of(wildcards).pooling_code(wildcards.without_em),
+        ),
         launcher=launcher,
         speed=training_speed,
     message:

@@ -37,10 +37,13 @@ class JobSettings:
         }
         return canonical({key: data[key] for key in keys} | decide)
 
-    def pretrain(self, run: str) -> str:
+    def video_loss(self, run: str) -> str:
+        """The pooling of a model's video loss: its own, or that of all."""
         of_all = self.config["training"]["video_loss"]
-        video_loss = self.model(run)["training"].get("video_loss", of_all)
-        return self._training(run, "pretrain", video_loss=video_loss)
+        return self.model(run)["training"].get("video_loss", of_all)
+
+    def pretrain(self, run: str) -> str:
+        return self._training(run, "pretrain", video_loss=self.video_loss(run))
 
     def maximise(self, run: str) -> str:
         taken = {key: self.em[key] for key in ("labels", "agreement")}

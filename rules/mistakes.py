@@ -38,6 +38,7 @@ def mistakes_of(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _em_mistakes(config)
     yield from _data_mistakes(config)
     yield from _new_video_mistakes(config)
+    yield from _pooling_mistakes(config)
     yield from _training_mistakes(config)
     yield from _evaluation_mistakes(config)
     yield from _compute_mistakes(config)
@@ -247,6 +248,15 @@ def _class_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
                 f"data.vocabulary, {data['vocabulary']} ({len(unknown)} such classes); give lists "
                 "that belong together"
             )
+
+
+def _pooling_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
+    models = {name: config["models"].get(name, {}) for name in used_models(config)}
+    entries = {"": config, **{f"models.{name}.": model for name, model in models.items()}}
+    for where, entry in entries.items():
+        name = entry.get("training", {}).get("video_loss")
+        if name is not None and signature(f"poolings/{name}.py", "pool") is None:
+            yield no_such(f"{where}training.video_loss: '{name}'", name, plugins_of("poolings"))
 
 
 def _training_mistakes(config: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Models, estimators and threshold rules as files: which there are, and what options each takes.
+"""Models, poolings, estimators, threshold rules as files: which there are, and their options.
 
 Read from their syntax, since importing a model would import torch at each start of Snakemake.
 """
@@ -13,9 +13,11 @@ from segment_em.options import BOUNDS, DIVISOR, is_rule
 # What the library hands to each function by place; all else is an option.
 BY_PLACE = {
     "Model.__init__": ("self", "features", "classes", "segment_frames"),
+    "pool": ("logits_BSC", "mask_BS1"),
     "keep": ("scores", "thresholds", "in_video_labels"),
     "thresholds": ("histogram_CN",),
 }
+WITHOUT_OPTIONS = ("pool", "keep")
 LIBRARY = Path(__file__).parent.parent / "workflow_scripts" / "segment_em"
 TYPES = {"int": int, "float": float, "bool": bool, "str": str}
 
@@ -55,12 +57,12 @@ def signature(file: str, function: str) -> dict[str, str] | None:
 
 def _check_by_place(path: Path, node: ast.FunctionDef, function: str) -> None:
     wanted = BY_PLACE[function]
-    options = "no options" if function == "keep" else "keyword-only options after a *"
+    options = "no options" if function in WITHOUT_OPTIONS else "keyword-only options after a *"
     given = [*node.args.posonlyargs, *node.args.args]
-    alone = not (
-        node.args.vararg or node.args.kwarg or (function == "keep" and node.args.kwonlyargs)
-    )
-    if len(given) != len(wanted) or not alone:
+    others = [node.args.vararg, node.args.kwarg]
+    if function in WITHOUT_OPTIONS:
+        others += node.args.kwonlyargs
+    if len(given) != len(wanted) or any(others):
         raise PluginError(
             f"{path}:{node.lineno}: {function}({ast.unparse(node.args)}); it is given "
             f"{', '.join(wanted)}, and {options}"
@@ -97,7 +99,19 @@ def parted(annotation: str) -> tuple[str, list[str]]:
 def fits(value: Any, annotation: str) -> bool:
     """Whether a value is of an annotated type: int, float, bool, str or Literal[...]."""
     if annotation.startswith("Literal["):
-        return value in ast.literal_eval(annotation.removeprefix("Literal"))
+        return value in _choices(annotation)
     return isinstance(value, TYPES[annotation]) and (
         annotation == "bool" or not isinstance(value, bool)
     )
+
+
+def type_of(annotation: str) -> type | None:
+    """The type of an option's values; None if a Literal mixes several."""
+    if not annotation.startswith("Literal["):
+        return TYPES[annotation]
+    kinds = {type(value) for value in _choices(annotation)}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _choices(annotation: str) -> list[Any]:
+    return ast.literal_eval(annotation.removeprefix("Literal"))

@@ -14,7 +14,7 @@ import torch
 from small_models import PLAN, small_model
 from tensorboardX.proto.event_pb2 import Event
 
-from segment_em import training
+from segment_em import poolings, training
 from segment_em.curves import FILE, POINTS, Curves
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError, StoppedError
@@ -47,7 +47,7 @@ def run(index, folder, minutes=math.inf, spoil=lambda step: 1.0, keep=None, even
     """
     model = small_model("logistic")
     clips = Clips(FrameReader(index, 25), 5, VideoLabels(index, np.array([3, 8, 20])), False)
-    objective, losses = training.video_objective(5, 3, "mean"), []
+    objective, losses = training.video_objective(5, 3, poolings.load("mean")), []
 
     def noted(logits_BSC, batch):
         loss = objective(logits_BSC, batch) * spoil(len(losses))

@@ -32,6 +32,7 @@ TORCH = {
     "launching",
     "losses",
     "monitor",
+    "poolings",
     "processes",
     "replay",
     "scoring",
@@ -74,7 +75,8 @@ ORDER = [
     {"annotations"},
     {"own_features"},
     {"indexing"},
-    {"frames", "targets", "losses", "models", "estimators", "thresholds", "compute"},
+    {"frames", "targets", "poolings", "models", "estimators", "thresholds", "compute"},
+    {"losses"},
     {"averaging", "predictions", "labels", "dataset", "checkpoint", "comparison", "feature_scale"},
     {"monitor", "training_state", "splits"},
     {"label_sets", "training", "inference", "outputs", "interval_files"},
@@ -144,9 +146,17 @@ def test_models_know_nothing_but_torch_and_each_other():
         assert packages(path) <= sys.stdlib_module_names | {"torch", "segment_em"}, path
 
 
+def test_poolings_know_nothing_but_torch_and_each_other():
+    for path in (LIBRARY / "poolings").glob("*.py"):
+        ours = {name for name in imports(path) if name.startswith("segment_em.")}
+        loading = ("segment_em.code_digest", "segment_em.errors")
+        allowed = ("segment_em.poolings", *(loading if path.name == "__init__.py" else ()))
+        assert all(name.startswith(allowed) for name in ours), path
+
+
 def test_estimators_and_thresholds_need_only_numpy():
     for path in [*(LIBRARY / "estimators").glob("*.py"), *(LIBRARY / "thresholds").glob("*.py")]:
-        assert packages(path) <= {"numpy", "collections", "segment_em"}, path
+        assert packages(path) <= sys.stdlib_module_names | {"numpy", "segment_em"}, path
 
 
 @pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.py")), ids=lambda p: p.name)

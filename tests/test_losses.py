@@ -1,17 +1,26 @@
 """The losses against their definitions in float64, at extreme logits, and under masks."""
 
 import math
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import logsigmoid
 
-from segment_em.losses import OUTPUTS, POOLINGS, segment_loss, video_loss
+from segment_em import losses, poolings
+from segment_em.errors import InputError
+from segment_em.losses import segment_loss
 
 # Those of a logit for each class; what learns more beside it is tested further down.
-every_pooling = pytest.mark.parametrize("pooling", sorted(set(POOLINGS) - set(OUTPUTS)))
+every_pooling = pytest.mark.parametrize("pooling", ["mean", "log_sum_exp", "linear_softmax"])
 
 LENGTHS = (3, 1, 5)  # segments a clip
+
+
+def video_loss(logits, mask, targets, pooling):
+    return losses.video_loss(logits, mask, targets, poolings.load(pooling))
 
 
 def example(seed=0, scale=2.0, outputs=1):
@@ -269,3 +278,39 @@ def test_attention_pooling_has_the_gradient_of_finite_differences():
     logits, mask, targets = example(outputs=2)
     logits.requires_grad_()
     assert torch.autograd.gradcheck(lambda x: video_loss(x, mask, targets, "attention"), logits)
+
+
+def module_of(pool):
+    return SimpleNamespace(pool=pool, __file__=__file__)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda logits, mask: logits.amax(dim=1),
+        lambda logits, mask: (logits.sigmoid().mean(dim=1), (-logits).sigmoid().mean(dim=1)),
+        lambda logits, mask: poolings.load("mean").pool(logits[..., :1], mask),
+        lambda logits, mask: (logits.amax(dim=1).sigmoid().log(), None),
+    ],
+    ids=["one tensor", "scores, not their logarithms", "one class", "half of it"],
+)
+def test_a_pooling_that_is_none_is_refused_by_name(monkeypatch, pool):
+    monkeypatch.setitem(sys.modules, "segment_em.poolings.mine", module_of(pool))
+    with pytest.raises(InputError, match=r"poolings/mine\.py: pool must return log p and log"):
+        poolings.load("mine")
+
+
+def test_a_pooling_of_ones_own_is_taken(monkeypatch):
+    def noisy_or(logits, mask):
+        log_not_p = logsigmoid(-logits).masked_fill(~mask, 0).sum(dim=1)
+        return torch.log(-torch.expm1(log_not_p)), log_not_p
+
+    monkeypatch.setitem(sys.modules, "segment_em.poolings.mine", module_of(noisy_or))
+    logits, mask, targets = example()
+    expected = 0
+    for clip, length in enumerate(LENGTHS):
+        for column in range(2):
+            absent = torch.sigmoid(-logits[clip, :length, column]).prod()
+            target = targets[clip, column]
+            expected -= (target * (1 - absent).log() + (1 - target) * absent.log()) / 6
+    assert video_loss(logits, mask, targets, "mine").item() == pytest.approx(expected.item())

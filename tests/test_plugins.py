@@ -25,7 +25,7 @@ def config():
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     """Writes a plug-in into a library without others; returns its path."""
-    for package in ("models", "estimators", "thresholds"):
+    for package in ("models", "estimators", "poolings", "thresholds"):
         (tmp_path / package).mkdir()
         for file in (plugins.LIBRARY / package).glob("[a-z]*.py"):
             (tmp_path / package / file.name).write_bytes(file.read_bytes())
@@ -51,6 +51,15 @@ def test_a_rule_of_ones_own_names_its_options(config, write):
         checked(config)
     config = changed(config, "em.threshold", {"rule": "mine", "power": 2})
     with pytest.raises(ConfigError, match=r"em\.threshold: rule mine needs the key 'gentle'"):
+        checked(config)
+
+
+def test_a_number_of_a_literal_may_come_from_the_command_line(config, write):
+    write("thresholds/mine.py", RULE.replace("power: int", "power: Literal[2, 3]"))
+    config = changed(config, "em.threshold", {"rule": "mine", "power": "3", "gentle": "true"})
+    assert checked(config)["em"]["threshold"]["power"] == 3
+    config = changed(config, "em.threshold.power", "4")
+    with pytest.raises(ConfigError, match=r"em\.threshold\.power: 4 is not Literal\[2, 3\]"):
         checked(config)
 
 

@@ -10,7 +10,7 @@ from small_models import PLAN, SMALL, small_model
 from torch import nn
 from torch.nn import functional
 
-from segment_em import monitor, training
+from segment_em import monitor, poolings, training
 from segment_em.curves import Curves
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import InputError
@@ -32,7 +32,7 @@ def state(tmp_path):
 def run(index, state, plan=PLAN, model=None, rows=(0, 1, 3, 4)):
     model = model or small_model("logistic")
     clips = Clips(FrameReader(index, 25), 5, VideoLabels(index, CLASS_IDS), False)
-    objective = training.video_objective(5, 3, "mean")
+    objective = training.video_objective(5, 3, poolings.load("mean"))
     losses = training.train(
         model, clips, np.array(rows), objective, Dequantise.of(index), plan, CPU, state
     )
@@ -385,7 +385,7 @@ def test_attention_learns_beside_the_scores_and_leaves_their_classifier_alone(sm
     torch.testing.assert_close(model.classifier.weight[:3], before)
     assert not model.classifier.weight[3:].any()
     clips = Clips(FrameReader(small_index, 25), 5, VideoLabels(small_index, CLASS_IDS), False)
-    objective = training.video_objective(5, 3, "attention")
+    objective = training.video_objective(5, 3, poolings.load("attention"))
     rows, cpu = np.array([0, 1, 3, 4]), CPU
     training.train(model, clips, rows, objective, Dequantise.of(small_index), PLAN, cpu, state)
     assert model.classifier.weight[3:].any()

@@ -167,7 +167,7 @@ WRONG = {
     # Choices and names
     "no such loss": (
         {"training.video_loss": "max"},
-        "training.video_loss: 'max' is not one of mean, log_sum_exp, linear_softmax",
+        "training.video_loss: 'max', which does not exist (there are: attention, linear_softmax, ",
     ),
     "no such decay": ({"training.decay": "cosine"}, "training.decay: 'cosine' is not one of"),
     "no such precision": (
@@ -201,7 +201,7 @@ WRONG = {
     "no initial model": ({"em.initial": []}, "em.initial: [] "),
     "no such pooling of one model": (
         {"models.bigru.training.video_loss": "max"},
-        "models.bigru.training.video_loss: 'max' is not one of mean, log_sum_exp",
+        "models.bigru.training.video_loss: 'max', which does not exist (there are: attention, ",
     ),
     "member that names no model": (
         {"em.iterations": [["lstm@video_prior"]]},

@@ -134,8 +134,8 @@ def with_members(path: str | Path) -> list[Path]:
 def filtered(scores_NC: np.ndarray, counts_V: np.ndarray, power: float) -> np.ndarray:
     """Each score times that power of its video's: it counts less in a video without the class.
 
-    A video's score is the linear softmax of its segments' (losses.linear_softmax): the sum of the
-    squares over the sum, between their mean and their maximum. power: at least 0, which changes
+    A video's score is the linear softmax of its segments' (poolings/linear_softmax.py): the sum of
+    the squares over the sum, between their mean and their maximum. power: at least 0, which changes
     nothing. Each video alone, so that it does not matter which are scored together.
     """
     if not power:

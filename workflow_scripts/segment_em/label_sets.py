@@ -64,10 +64,12 @@ def label_set(
     table["score_sum"] = counts[3]
     table["segments"] = segments
     if not table["positives"].any():
+        remedy = f"look at thresholds/{rule}.py and estimators/{estimation}.py"
+        if "delta" in options:
+            remedy = "lower em.threshold.delta, or let em.threshold.rule be one with a share"
         raise InputError(
             f"E-step ({estimation}): no segment passes the threshold (rule {rule}, "
-            f"{dict(options)}); the teacher's highest score is {best:.3f}; lower "
-            "em.threshold.delta, or let em.threshold.rule be one with a share of each class"
+            f"{dict(options)}); the teacher's highest score is {best:.3f}; {remedy}"
         )
     _report(table, estimation)
     if calibration is None and _keeps_others(keep):

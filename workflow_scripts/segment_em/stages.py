@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from segment_em import processes, provenance
+from segment_em import poolings, processes, provenance
 from segment_em.checkpoint import Specification, load_weights, save_weights
 from segment_em.class_lists import read_class_list
 from segment_em.compute import conditions, prepare
@@ -26,7 +26,6 @@ from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.index import Index
 from segment_em.index_files import read_index
-from segment_em.losses import OUTPUTS
 from segment_em.models import narrow, set_prior, widen
 from segment_em.provenance import TrainingJob
 from segment_em.targets import Ratings, VideoLabels
@@ -113,7 +112,10 @@ def pretrain(
     out: str | Path,
     job: TrainingJob,
 ) -> None:
-    """Algorithm 1, line 2: train a fresh model on video labels (eqs. 15 and 16)."""
+    """Algorithm 1, line 2: train a fresh model on video labels (eqs. 15 and 16).
+
+    video_loss: the name of its pooling.
+    """
     index, class_ids = read_index(index_paths), np.array(read_class_list(classes_path))
     source = VideoLabels(index, class_ids)
     if not source.prior().any():
@@ -122,9 +124,9 @@ def pretrain(
             f"classes; labels there are such as {index.labels.indices[:5].tolist()}; give the "
             "class list that belongs to the records (data.segment_classes)"
         )
-    objective = video_objective(settings.segment_frames, len(class_ids), video_loss)
-    outputs = OUTPUTS.get(video_loss, 1)
-    train_fresh(settings, index, class_ids, source, objective, out, job, outputs)
+    pooling = poolings.load(video_loss)
+    objective = video_objective(settings.segment_frames, len(class_ids), pooling)
+    train_fresh(settings, index, class_ids, source, objective, out, job, pooling.outputs)
 
 
 def finetune(

@@ -28,6 +28,7 @@ from segment_em.errors import StoppedError
 from segment_em.losses import segment_loss, video_loss
 from segment_em.models import check_logits
 from segment_em.monitor import Monitor, Step
+from segment_em.poolings import Pooling
 from segment_em.training_state import Signals, StateFile
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Plan:
     compile: bool
 
 
-def video_objective(segment_frames: int, classes: int, pooling: str) -> Objective:
+def video_objective(segment_frames: int, classes: int, pooling: Pooling) -> Objective:
     """Eqs. 15 and 16: pooled segment scores against the labels of the video."""
 
     def loss(logits_BSC: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -124,7 +124,7 @@ def widen(model: nn.Module, outputs: int) -> None:
     """Give the classifier that many outputs for each class, in place; the new ones start at 0.
 
     The first C stay as they are, then come C more, and so on: what a pooling of the video loss
-    learns beside the scores (losses.OUTPUTS).
+    learns beside the scores (see the package poolings).
     """
     narrow_layer = model.classifier
     classes, inputs = narrow_layer.weight.shape
