@@ -8,6 +8,7 @@ Numpy only; reads chunk by chunk, so memory does not grow with the corpus.
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,18 +21,17 @@ from segment_em.labels import Chunk, check_entries, read_chunks
 log = logging.getLogger(__name__)
 
 
-def score_histogram(
-    chunks: Iterable[Chunk], classes: int, calibration: Calibration | None
-) -> np.ndarray:
-    """int64 [classes, thresholds.BINS]: scores of the segments of videos that carry the class."""
-    histogram = np.zeros(classes * thresholds.BINS, dtype=np.int64)
-    for chunk in chunks:
-        found = chunk.judged(calibration)
-        bin_number = found.scores[found.in_video_labels].view(np.uint16)
-        flat = found.column[found.in_video_labels] * thresholds.BINS + bin_number
-        bins, counts = np.unique(flat, return_counts=True)
-        histogram[bins] += counts
-    return histogram.reshape(classes, thresholds.BINS)
+class Looked(NamedTuple):
+    """What a first pass over all chunks finds.
+
+    class_ids: int64 [C]. segments: how many. best: the highest score, not calibrated. histogram_CN:
+    int64 [C, thresholds.BINS], scores of the segments of videos that carry the class.
+    """
+
+    class_ids: np.ndarray
+    segments: int
+    best: float
+    histogram_CN: np.ndarray
 
 
 def label_set(
@@ -52,24 +52,23 @@ def label_set(
     Raises InputError if no segment of any class is positive: there would be nothing to learn.
     """
     paths = list(paths)
-    class_ids, segments, best = _looked_through(paths)
-    histogram_CN = score_histogram(read_chunks(paths), len(class_ids), calibration)
-    threshold_C2 = thresholds.apply(rule, histogram_CN, dict(options))
+    looked = _looked_through(paths, calibration)
+    threshold_C2 = thresholds.apply(rule, looked.histogram_CN, dict(options))
     keep = estimators.load(estimation)
     counts = sum(_counts(chunk, keep, threshold_C2, calibration) for chunk in read_chunks(paths))
-    table = pd.DataFrame({"class": class_ids})
+    table = pd.DataFrame({"class": looked.class_ids})
     table["threshold_others"], table["threshold"] = threshold_C2.T
     for name, count in zip(("videos", "videos_with_positive", "positives"), counts, strict=False):
         table[name] = count.astype(np.int64)
     table["score_sum"] = counts[3]
-    table["segments"] = segments
+    table["segments"] = looked.segments
     if not table["positives"].any():
         remedy = f"look at thresholds/{rule}.py and estimators/{estimation}.py"
         if "delta" in options:
             remedy = "lower em.threshold.delta, or let em.threshold.rule be one with a share"
         raise InputError(
             f"E-step ({estimation}): no segment passes the threshold (rule {rule}, "
-            f"{dict(options)}); the teacher's highest score is {best:.3f}; {remedy}"
+            f"{dict(options)}); the teacher's highest score is {looked.best:.3f}; {remedy}"
         )
     _report(table, estimation)
     if calibration is None and _keeps_others(keep):
@@ -77,14 +76,22 @@ def label_set(
     return table
 
 
-def _looked_through(paths: Sequence[str | Path]) -> tuple[np.ndarray, int, float]:
-    """The classes, the number of segments and the highest score. Raises as labels.check_entries."""
-    segments, best = 0, 0.0
+def _looked_through(paths: Sequence[str | Path], calibration: Calibration | None) -> Looked:
+    """Raises InputError as labels.check_entries."""
+    segments, best, histogram = 0, 0.0, None
     for chunk in read_chunks(paths):
         check_entries(chunk)
+        if histogram is None:
+            histogram = np.zeros(len(chunk.class_ids) * thresholds.BINS, dtype=np.int64)
         segments += len(chunk.scores.indptr) - 1
         best = max(best, float(np.max(chunk.scores.scores, initial=0)))
-    return np.array(chunk.class_ids), segments, best
+        found = chunk.judged(calibration)
+        bin_number = found.scores[found.in_video_labels].view(np.uint16)
+        flat = found.column[found.in_video_labels] * thresholds.BINS + bin_number
+        bins, counts = np.unique(flat, return_counts=True)
+        histogram[bins] += counts
+    class_ids = np.array(chunk.class_ids)
+    return Looked(class_ids, segments, best, histogram.reshape(len(class_ids), thresholds.BINS))
 
 
 def _counts(
