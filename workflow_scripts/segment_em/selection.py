@@ -66,15 +66,9 @@ def select(
     """
     out = Path(out)
     before = _before(previous)
-    candidates = before[:1]
-    for path in validation_paths:
-        candidates.extend(candidates_of(path, stages))
+    candidates = [*before[:1], *(c for p in validation_paths for c in candidates_of(p, stages))]
     winner = best(candidates, by.criterion)
-    # A single model of before is no better than F, or it would be F still.
-    teachers = [*(one for one in before[1:] if one.stage == "ensemble"), winner]
-    if mean_validation:
-        teachers += candidates_of(mean_validation, ["ensemble"])
-    teacher = best(teachers, by.criterion)
+    teacher = _teacher(winner, before, mean_validation, by)
     with replacing(out.with_suffix(".safetensors")) as temporary:
         stays = bool(before) and winner is before[0]
         shutil.copyfile(previous.weights if stays else winner.weights, temporary)
@@ -103,6 +97,19 @@ def _before(previous: Previous | None) -> list[Candidate]:
     report = read_json(previous.report)
     ratings = ratings_table.read(previous.ratings)
     return [Candidate(**report[name], ratings=ratings, scorer=name) for name in (SELECTED, TEACHER)]
+
+
+def _teacher(
+    winner: Candidate,
+    before: Sequence[Candidate],
+    mean_validation: str | Path | None,
+    by: Comparison,
+) -> Candidate:
+    # A single model of before is no better than F, or it would be F still.
+    teachers = [*(one for one in before[1:] if one.stage == "ensemble"), winner]
+    if mean_validation:
+        teachers += candidates_of(mean_validation, ["ensemble"])
+    return best(teachers, by.criterion)
 
 
 def _write_ratings(
