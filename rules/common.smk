@@ -126,9 +126,9 @@ def scoring_threads(wildcards):
 
 
 def memory(kind):
-    """MB of memory: as configured, twice that each try, and room for the inputs.
+    """MB of memory for each process: as configured, twice that each try, and room for the inputs.
 
-    Records need none: they are mapped, and the kernel takes their pages back as it likes.
+    Each process of a job that trains reads them all. Records need none: they are mapped, and the kernel takes their pages back as it likes.
     """
 
     def megabytes(wildcards, input, attempt):
@@ -136,8 +136,8 @@ def memory(kind):
         # An input that is not there yet makes Snakemake ask again when it is.
         inputs = sum(os.path.getsize(file) for file in loaded) / 1e6
         own = compute(wildcards)["memory_mb"][kind]
-        own *= processes(wildcards) if kind == "train" else 1
-        return int(own * 2 ** (attempt - 1) + inputs)
+        count = processes(wildcards) if kind == "train" else 1
+        return int(count * (own * 2 ** (attempt - 1) + inputs))
 
     return megabytes
 
