@@ -62,6 +62,7 @@ def _starts(keys: np.ndarray) -> np.ndarray:
 
 
 def distinct_labels(indptr: np.ndarray, class_id: np.ndarray) -> Labels:
+    """Labels of videos, ascending, each once. indptr: int64 [V + 1]; class_id: int64 [n]."""
     video = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     keys = np.stack([video, class_id])[:, np.lexsort((class_id, video))]
     video, class_id = keys[:, _starts(keys)]

@@ -123,6 +123,7 @@ def values(
 
 
 def strings(view: memoryview, place: tuple[int, int], name: str) -> list[bytes]:
+    """The values of a BytesList, in order."""
     found = []
     for wire, at, stop in values(view, place, BYTES_LIST, name):
         require(wire == DELIMITED, at)

@@ -59,6 +59,7 @@ class BatchNorm(nn.BatchNorm1d):
         super().__init__(width, eps=BATCH_NORM_EPSILON, momentum=1 - decay)
 
     def forward(self, values_NF: torch.Tensor) -> torch.Tensor:
+        """Return [N, F]; in training over the rows of all processes of the job, else as trained."""
         if self.training and distributed.is_available() and distributed.is_initialized():
             return self.over_processes(values_NF.float()).to(values_NF.dtype)
         if len(values_NF) > 1:
@@ -146,6 +147,7 @@ class Gate(nn.Module):
         self.excite = he_linear(squeezed, hidden, bias=False)
 
     def forward(self, hidden_NH: torch.Tensor) -> torch.Tensor:
+        """Return [N, H]: the hidden layer, each unit between 0 and itself."""
         squeezed = torch.relu(self.norm(self.squeeze(hidden_NH)))
         return hidden_NH * torch.sigmoid(self.excite(squeezed))
 

@@ -80,6 +80,10 @@ class Block(nn.Module):
     def forward(
         self, frames_NH: torch.Tensor, rows_N: torch.Tensor, keys_BT: torch.Tensor
     ) -> torch.Tensor:
+        """Return [N, H]: each real frame after attention to its clip's and the feed-forward layer.
+
+        rows_N: where each frame stands in the flattened clips. keys_BT: bool, what may be attended.
+        """
         attended_NH = self.dropout(self.attend(frames_NH, rows_N, keys_BT))
         frames_NH = self.attention_norm(frames_NH + attended_NH)
         return self.feed_forward_norm(frames_NH + self.dropout(self.feed_forward(frames_NH)))

@@ -43,6 +43,7 @@ def _may_join(world: World, chosen: list[int], room: int) -> np.ndarray:
 
 
 def draw_frame_count(settings: Settings, rng: np.random.Generator) -> int:
+    """Frames of a video, one a second: a beta distribution of the configured range and mean."""
     minimum, maximum = settings.frames["minimum"], settings.frames["maximum"]
     if minimum == maximum:
         return minimum
