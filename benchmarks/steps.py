@@ -13,6 +13,7 @@ from plain_models import plain
 from synthetic import FEATURES, MAX_FRAMES, SEGMENT_FRAMES, SHORTEST_OF_YT8M, frame_counts
 from torch import nn
 
+from segment_em import poolings
 from segment_em.compute import autocast, prepare
 from segment_em.dataset import Batch, Dequantise
 from segment_em.indexing import QUANTISATION_RANGE
@@ -75,7 +76,7 @@ def step_of(
 ) -> Callable[[Batch], None]:
     """What training.train does with a batch on the device."""
     dequantise = Dequantise(dict.fromkeys(FEATURES, RANGE))
-    objective = video_objective(SEGMENT_FRAMES, classes, "mean")
+    objective = video_objective(SEGMENT_FRAMES, classes, poolings.load("mean"))
     optimiser = torch.optim.Adam(model.to(device).train().parameters(), 1e-4, fused=True)
 
     def work(batch: Batch) -> None:

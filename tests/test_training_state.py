@@ -18,7 +18,7 @@ import torch
 from small_models import SMALL, small_model
 from small_records import FEATURES
 
-from segment_em import training
+from segment_em import poolings, training
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import StoppedError
 from segment_em.frames import FrameReader
@@ -58,7 +58,7 @@ def run(index, state, architecture, plan=PLAN, interrupt=None, at=None):
     """Train a small model; call `interrupt` in step `at` of this attempt."""
     model = small_model(architecture)
     clips = Clips(FrameReader(index, 25), 5, VideoLabels(index, CLASS_IDS), False)
-    objective = training.video_objective(5, 3, "mean")
+    objective = training.video_objective(5, 3, poolings.load("mean"))
     steps = []
 
     def counted(logits_BSC, batch):

@@ -17,7 +17,7 @@ import small_models
 import torch
 from small_models import SMALL, small_model
 
-from segment_em import processes, training
+from segment_em import poolings, processes, training
 from segment_em.compute import prepare
 from segment_em.dataset import Clips, Dequantise
 from segment_em.errors import StoppedError
@@ -35,7 +35,11 @@ PLAN = replace(small_models.PLAN, average_epochs=1, videos=5, learning_rate=0.01
 def objectives(index):
     counts = Clips(FrameReader(index, 25), 5, None, False).segment_counts()
     ratings = Ratings(index, CLASS_IDS, counts, 5, False)
-    yield "video", training.video_objective(5, 3, "mean"), VideoLabels(index, CLASS_IDS)
+    yield (
+        "video",
+        training.video_objective(5, 3, poolings.load("mean")),
+        VideoLabels(index, CLASS_IDS),
+    )
     yield "rated", training.rated_objective(0.0), ratings
     yield "estimated", training.estimated_objective(5), ratings
 
