@@ -21,10 +21,10 @@ CARRIED = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1]], bool)
 SPREAD = np.array([[0.125, 0.25, 0], [0.5, 0, 0], [0.25, 0, 0.375]], np.float32)
 
 
-def reading(estimation, delta, **changes):
+def rule_of(estimation, delta, **changes):
     plain = {"calibration": None, "soft": False, "agreement": False}
     keep = estimators.load(estimation)
-    return labels.Reading(keep, np.full((3, 2), delta), **(plain | changes))
+    return labels.LabelRule(keep, np.full((3, 2), delta), **(plain | changes))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_parts_joined_equal_the_whole():
 )
 def test_entries_are_the_scores_above_delta(chunk_path, estimation, expected):
     source = labels.PseudoLabels(
-        [chunk_path], ["b", "a"], reading(estimation, 0.4), CLASS_IDS, np.zeros(3)
+        [chunk_path], ["b", "a"], rule_of(estimation, 0.4), CLASS_IDS, np.zeros(3)
     )
     found = source.entries(np.array([0, 1]))
     names = np.array(["b", "a"])[found.clip]
@@ -105,7 +105,7 @@ def test_videos_are_found_in_whichever_chunk_they_are(tmp_path):
     source = labels.PseudoLabels(
         [tmp_path / "0.h5", tmp_path / "1.h5"],
         ["a", "b"],
-        reading("video_prior", 0.0),
+        rule_of("video_prior", 0.0),
         CLASS_IDS,
         np.zeros(3),
     )
@@ -128,7 +128,7 @@ def test_no_chunk_stays_open(tmp_path):
         label_set(paths, "video_prior", "fixed", {"delta": 0.4}, None, 0.0)
         ids = [f"v{number}" for number in range(20)]
         source = labels.PseudoLabels(
-            paths, ids, reading("video_prior", 0.4), CLASS_IDS, np.zeros(3)
+            paths, ids, rule_of("video_prior", 0.4), CLASS_IDS, np.zeros(3)
         )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, allowed)
@@ -139,7 +139,7 @@ def test_no_chunk_stays_open(tmp_path):
 def test_a_video_without_scores_is_named(chunk_path):
     with pytest.raises(InputError, match="no scores for video 'c'"):
         labels.PseudoLabels(
-            [chunk_path], ["a", "c"], reading("video_prior", 0.4), CLASS_IDS, np.zeros(3)
+            [chunk_path], ["a", "c"], rule_of("video_prior", 0.4), CLASS_IDS, np.zeros(3)
         )
 
 
@@ -218,9 +218,9 @@ def test_an_e_step_without_any_positive_stops_and_names_delta_and_the_highest_sc
         label_set([chunk_path], "video_prior", "fixed", {"delta": 0.95}, None, 0.0)
 
 
-def entries_of(chunk_path, reading, video="a"):
+def entries_of(chunk_path, rule, video="a"):
     """{(segment, column): (value, weight)}."""
-    found = labels.PseudoLabels([chunk_path], [video], reading, CLASS_IDS, np.zeros(3)).entries(
+    found = labels.PseudoLabels([chunk_path], [video], rule, CLASS_IDS, np.zeros(3)).entries(
         np.array([0])
     )
     places = zip(found.segment.tolist(), found.column.tolist(), strict=True)
@@ -239,7 +239,7 @@ def test_an_estimator_that_returns_no_mask_is_named(chunk_path, monkeypatch, kee
 
 
 def test_soft_labels_are_the_teachers_scores_where_the_estimator_keeps_them(chunk_path):
-    found = entries_of(chunk_path, reading("label_corrected", 0.4, soft=True))
+    found = entries_of(chunk_path, rule_of("label_corrected", 0.4, soft=True))
     expected = {(0, 0): 0.9, (0, 1): 0.6, (1, 2): 0.8}
     assert {place: value for place, (value, _) in found.items()} == pytest.approx(
         expected, rel=1e-3
@@ -248,14 +248,14 @@ def test_soft_labels_are_the_teachers_scores_where_the_estimator_keeps_them(chun
 
 def test_where_teachers_disagree_a_label_counts_less_kept_or_not(tmp_path):
     write(tmp_path / "x.h5", SCORES, CARRIED, ["a", "b"], [0, 2, 3], spread=SPREAD)
-    found = entries_of(tmp_path / "x.h5", reading("label_corrected", 0.4, agreement=True))
+    found = entries_of(tmp_path / "x.h5", rule_of("label_corrected", 0.4, agreement=True))
     assert found == {(0, 0): (1, 0.75), (0, 1): (1, 0.5), (1, 0): (0, 0.0), (1, 2): (1, 1.0)}
 
 
 def test_calibrated_scores_are_thresholded_and_nothing_is_estimated_again(chunk_path):
     """An offset of log 9 takes odds of 1 / 4 (0.2) to 9 / 4, a score of 9 / 13."""
     calibration = Calibration(1.0, 0.0, {3: float(np.log(9))})
-    taken = reading("video_prior", 0.6, calibration=calibration, soft=True)
+    taken = rule_of("video_prior", 0.6, calibration=calibration, soft=True)
     found = entries_of(chunk_path, taken)
     assert found[(1, 0)][0] == pytest.approx(9 / 13, rel=1e-3)
     table = label_set([chunk_path], "video_prior", "fixed", {"delta": 0.6}, calibration, 0.0)

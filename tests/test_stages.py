@@ -217,7 +217,7 @@ def test_an_m_step_reads_its_labels_as_they_are_to_be_taken(
     )
     calibration = tmp_path / "calibration.json"
     calibration.write_text(f'{{"kind": "model", "slope": 1, "offset": {offset}, "offsets": {{}}}}')
-    taken = maximisation.Labels("label_corrected", "soft" if soft else "hard", agreement)
+    taken = maximisation.LabelOptions("label_corrected", "soft" if soft else "hard", agreement)
     maximisation.maximise(
         *(settings(), taken, [index_path], [chunk], label_set),
         *(calibration if offset else None, taught, JOB),

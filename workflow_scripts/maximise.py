@@ -13,7 +13,9 @@ def main() -> None:
     )
     args = parser.parse_args()
     config = dict(args.config)
-    taken = maximisation.Labels(*(config.pop(key) for key in ("estimation", "labels", "agreement")))
+    taken = maximisation.LabelOptions(
+        *(config.pop(key) for key in ("estimation", "labels", "agreement"))
+    )
     calibration = [args.calibration] if args.calibration else []
     inputs = [*args.index, *args.pseudo_labels, args.label_set, *calibration]
     job = command_line.training_job(args, inputs)

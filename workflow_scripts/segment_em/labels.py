@@ -236,7 +236,7 @@ def check_entries(chunk: Chunk) -> None:
 
 
 @dataclass(frozen=True)
-class Reading:
+class LabelRule:
     """How stored scores become labels.
 
     keep: the estimator's. threshold_C2: see the package thresholds. calibration: of the scores, or
@@ -263,7 +263,7 @@ class PseudoLabels:
         self,
         paths: Iterable[str | Path],
         video_ids: np.ndarray,
-        reading: Reading,
+        rule: LabelRule,
         class_ids: np.ndarray,
         prior_C: np.ndarray,
     ) -> None:
@@ -280,7 +280,7 @@ class PseudoLabels:
                 "of the label set; delete the label set to make it anew",
             )
             check_entries(chunk)
-            found.append(_listed(chunk, reading))
+            found.append(_listed(chunk, rule))
             stored_ids += chunk.video_ids.tolist()
         columns = [list(column) for column in zip(*found, strict=True)]
         found.clear()
@@ -303,20 +303,20 @@ class PseudoLabels:
         return self._prior_C
 
 
-def _listed(chunk: Chunk, reading: Reading) -> tuple[np.ndarray, ...]:
+def _listed(chunk: Chunk, rule: LabelRule) -> tuple[np.ndarray, ...]:
     """What a chunk says of its videos, and only what a batch needs of it.
 
     int64 [V]: how many entries each video has; and, an entry each, int32 segment in its video,
     int32 column, float16 value and float32 weight.
     """
-    found = chunk.judged(reading.calibration)
-    kept = found.kept(reading.keep, reading.threshold_C2)
-    chosen = np.arange(len(kept)) if reading.agreement else np.flatnonzero(kept)
+    found = chunk.judged(rule.calibration)
+    kept = found.kept(rule.keep, rule.threshold_C2)
+    chosen = np.arange(len(kept)) if rule.agreement else np.flatnonzero(kept)
     segment = np.searchsorted(chunk.scores.indptr, chosen, side="right") - 1
     video = np.searchsorted(chunk.video_indptr, segment, side="right") - 1
-    value = np.where(kept[chosen], found.scores[chosen] if reading.soft else np.float16(1), 0)
+    value = np.where(kept[chosen], found.scores[chosen] if rule.soft else np.float16(1), 0)
     weight = np.ones(len(chosen), np.float32)
-    if reading.agreement:
+    if rule.agreement:
         weight -= 2 * chunk.scores.spread[chosen].astype(np.float32)
     return (
         np.bincount(video, minlength=len(chunk.video_ids)),

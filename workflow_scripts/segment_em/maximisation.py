@@ -8,15 +8,15 @@ import numpy as np
 
 from segment_em import calibration, estimators
 from segment_em.index_files import read_index
-from segment_em.labels import PseudoLabels, Reading
+from segment_em.labels import LabelRule, PseudoLabels
 from segment_em.provenance import TrainingJob
 from segment_em.stages import Training, train_fresh
 from segment_em.training import estimated_objective
 
 
 @dataclass(frozen=True)
-class Labels:
-    """How the M-step takes its labels from the E-step's scores, see labels.Reading.
+class LabelOptions:
+    """How the M-step takes its labels from the E-step's scores, see labels.LabelRule.
 
     labels: hard or soft.
     """
@@ -28,7 +28,7 @@ class Labels:
 
 def maximise(
     settings: Training,
-    taken: Labels,
+    taken: LabelOptions,
     index_paths: Sequence[str | Path],
     pseudo_label_paths: Sequence[str | Path],
     label_set_path: str | Path,
@@ -44,15 +44,15 @@ def maximise(
     # Each column by what it holds: as a float64 a class id above 2^53 would be another one.
     label_set = np.genfromtxt(label_set_path, dtype=None, delimiter=",", names=True, ndmin=1)
     class_ids = label_set["class"]
-    reading = Reading(
+    rule = LabelRule(
         estimators.load(taken.estimation),
         np.stack([label_set["threshold_others"], label_set["threshold"]], axis=1),
         calibration.read(calibration_path) if calibration_path else None,
         taken.labels == "soft",
         taken.agreement,
     )
-    total = label_set["score_sum" if reading.soft else "positives"]
+    total = label_set["score_sum" if rule.soft else "positives"]
     prior_C = total / label_set["segments"]
-    source = PseudoLabels(pseudo_label_paths, index.video_ids, reading, class_ids, prior_C)
+    source = PseudoLabels(pseudo_label_paths, index.video_ids, rule, class_ids, prior_C)
     objective = estimated_objective(settings.segment_frames)
     train_fresh(settings, index, class_ids, source, objective, out, job)

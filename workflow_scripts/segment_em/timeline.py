@@ -12,7 +12,7 @@ from segment_em.provenance import inside
 # A longer time in which nothing ran lies between two runs, and is taken out.
 PAUSE_SECONDS = 60.0
 # The script of a job -> the stage as the paper has it.
-STAGES = {
+STAGE_OF_SCRIPT = {
     "simulate": "data",
     "simulate_vocabulary": "data",
     "index_records": "data",
@@ -55,7 +55,7 @@ def _jobs(how_paths: Iterable[str | Path]) -> list[tuple[str, str, str, float, f
             key = (script, now["host"], now.get("process"), now["started"], device)
             end = max(start + now["seconds"], seen[key][-1] if key in seen else start)
             name = seen[key][0] if key in seen else f"{script} {_shown(path)}"
-            seen[key] = (name, STAGES.get(script, "other"), start, end)
+            seen[key] = (name, STAGE_OF_SCRIPT.get(script, "other"), start, end)
     return [(name, stage, key[-1], start, end) for key, (name, stage, start, end) in seen.items()]
 
 
