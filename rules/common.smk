@@ -213,8 +213,8 @@ def tell_of_unused_options():
     unused = unused_threshold_options(MAIN.config)
     if unused:
         logger.info(
-            f"em.threshold: without effect under rule {MAIN.config['em']['threshold']['rule']}: "
-            f"{', '.join(unused)}"
+            f"em.threshold: {MAIN.config['em']['threshold']['rule']} does not take"
+            f" {', '.join(unused)}: without effect"
         )
 
 

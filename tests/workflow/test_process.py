@@ -214,7 +214,7 @@ def test_another_threshold_repeats_no_inference(tiny_run):
     plan = snakemake(
         tiny_run, "--dry-run", *fewer, "--config", "em={threshold: {share: 0.5, delta: 0.8}}"
     ).stdout
-    assert "em.threshold: without effect under rule class_quantile: delta" in plan
+    assert "em.threshold: class_quantile does not take delta: without effect" in plan
     assert "gpu=0 leaves a job 0 of the 1 GPUs of compute.gpu: it computes on the CPU" in plan
     jobs = plan.split("Job stats:")[1]
     assert "threshold" in jobs
