@@ -128,7 +128,8 @@ def scoring_threads(wildcards):
 def memory(kind):
     """MB of memory for each process: as configured, twice that each try, and room for the inputs.
 
-    Each process of a job that trains reads them all. Records need none: they are mapped, and the kernel takes their pages back as it likes.
+    Each process of a job that trains reads them all. Records need none: they are mapped, and the
+    kernel takes their pages back as it likes.
     """
 
     def megabytes(wildcards, input, attempt):

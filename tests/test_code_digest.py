@@ -50,6 +50,14 @@ def test_an_edit_of_the_e_steps_labels_repeats_only_what_reads_them(library, scr
     assert "segment_em/labels.py" in digests(library, "maximise.py")
 
 
+def test_a_pooling_more_changes_the_code_of_no_job(library):
+    before = digests(library, "pretrain.py", ["poolings/mean.py"])
+    shutil.copy(library / "segment_em/poolings/mean.py", library / "segment_em/poolings/mine.py")
+    edit(library / "segment_em/poolings/attention.py", "OUTPUTS = 2", "OUTPUTS = 3")
+    assert digests(library, "pretrain.py", ["poolings/mean.py"]) == before
+    assert "segment_em/poolings/mean.py" in before
+
+
 @pytest.mark.parametrize("change", ["comment", "docstring", "blank lines", "touch"])
 def test_what_changes_no_behaviour_changes_no_digest(library, change):
     before = digests(library)

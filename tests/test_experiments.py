@@ -137,6 +137,10 @@ def test_each_initial_model_is_trained_with_a_video_loss_of_its_own_and_may_be_s
         "mean",
         "linear_softmax",
     ]
+    assert [demo.pooling_code(run) for run in runs] == [
+        "poolings/mean.py",
+        "poolings/linear_softmax.py",
+    ]
     config["em"]["initial"] = "logistic"
     assert experiments_of(config)["demo"].runs(0) == runs[:1]
 

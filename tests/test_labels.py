@@ -2,6 +2,8 @@
 
 import os
 import resource
+import sys
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -262,3 +264,21 @@ def test_calibrated_scores_are_thresholded_and_nothing_is_estimated_again(chunk_
     assert table["positives"].tolist() == [2, 0, 0]
     expected = 9 / 13 + 81 / 82  # 0.9 has odds of 9, then 81
     assert table["score_sum"][0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_an_estimator_of_ones_own_that_keeps_nothing_is_named(chunk_path, monkeypatch):
+    nothing = SimpleNamespace(keep=lambda scores, *_: scores > 2, __file__=__file__)
+    monkeypatch.setitem(sys.modules, "segment_em.estimators.mine", nothing)
+    told = (
+        r"E-step \(mine\): no segment passes .* 0\.900; look at thresholds/class_quantile\.py and"
+    )
+    options = {"share": 0.5, "other_share": 0.5}
+    with pytest.raises(InputError, match=told + r" estimators/mine\.py"):
+        label_set([chunk_path], "mine", "class_quantile", options, None, 0.0)
+
+
+def test_scores_of_a_teacher_that_are_not_finite_are_not_stored(tmp_path):
+    scores = np.where(CARRIED, np.nan, SCORES)
+    with pytest.raises(InputError, match=r"x\.h5: the teacher gave scores that are not finite"):
+        write(tmp_path / "x.h5", scores, CARRIED, ["a", "b"], [0, 2, 3])
+    assert not (tmp_path / "x.h5").exists()

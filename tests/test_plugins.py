@@ -128,6 +128,22 @@ def test_an_estimator_that_cannot_be_called_is_told_before_any_job(config, write
         checked(config)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def pools(logits_BSC, mask_BS1):\n    1", r"mine\.py: no pool in it"),
+        (
+            "def pool(logits_BSC):\n    1",
+            r"mine\.py:1: pool\(logits_BSC\); it is given logits_BSC, ",
+        ),
+    ],
+)
+def test_a_pooling_that_cannot_be_called_is_told_before_any_job(config, write, text, told):
+    write("poolings/mine.py", text)
+    with pytest.raises(ConfigError, match=told):
+        checked(changed(config, "training.video_loss", "mine"))
+
+
 def test_a_half_written_model_that_is_not_used_stops_nothing(config, write):
     write("models/mine.py", "class Model:\n    def")
     config["models"]["mine"] = config["models"]["bigru"] | {"architecture": "mine"}

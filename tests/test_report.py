@@ -340,3 +340,10 @@ def test_records_that_were_skipped_are_told_with_their_place_and_reason(small):
     size = 16 + len(payloads[1])
     cells = "".join(f'<td class="n">{number}</td>' for number in (1, second, size))
     assert cells in section
+
+
+def test_iterations_are_in_the_order_of_their_numbers():
+    names = [f"results/long/em/iteration-{i}/inspection.csv" for i in (10, 2, 1)]
+    found = report_tables.Results(names).inspections()
+    assert [i for i, _ in found] == [1, 2, 10]
+    assert found[-1][1] == "em/iteration-10/inspection.csv"
