@@ -134,24 +134,26 @@ def write_chunk(chunk: labels.Chunk, truth: Truth, cut: list[int], path: Path) -
 
 def train(member: Path, control: Path, out: Path, label_files: list[Any]) -> dict[str, float]:
     """Test mAP of the model on the truth, by stage. member: pretrained.json of its M-step."""
-    maximise, finetune = stamp(member), stamp(control / "finetuned.json")
-    weights, tuned = out / "pretrained.safetensors", out / "finetuned.safetensors"
+    maximise, weights = stamp(member), out / "pretrained.safetensors"
     run(
         "maximise",
         maximise["config"] | {"estimation": ESTIMATION, "labels": "hard", "agreement": False},
         *(*MACHINE, "--state-minutes", 5),
         *("--index", *index_of(maximise), *label_files, "--out", weights),
     )
-    run(
-        "finetune",
-        finetune["config"],
-        *(*MACHINE, "--state-minutes", 5, "--index", *index_of(finetune)),
-        *("--weights", weights, "--out", tuned),
-    )
+    # The model, and what is validated in its place where there are folds.
+    for tuned in (control / "finetuned.json", *control.glob("fold-*.json")):
+        finetune, out_of = stamp(tuned), out / tuned.with_suffix(".safetensors").name
+        run(
+            "finetune",
+            finetune["config"],
+            *(*MACHINE, "--state-minutes", 5, "--index", *index_of(finetune)),
+            *("--weights", weights, "--out", out_of),
+        )
     for part in ("validation", "test"):
         score(
             control / f"{part}.json",
-            {"pretrained": weights, "finetuned": tuned},
+            {"pretrained": weights, "finetuned": out / "finetuned.safetensors"},
             out / f"{part}.json",
         )
     results = json.loads((out / "test.json").read_text(encoding="utf-8"))["results"]

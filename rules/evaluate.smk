@@ -7,6 +7,7 @@ use rule validate as test with:  # both stages of a model on the test set, where
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         pretrained=lambda wildcards: of(wildcards).weights(wildcards.run, "pretrained"),
         finetuned=lambda wildcards: of(wildcards).weights(wildcards.run, "finetuned"),
+        folds=[],
     output:
         scores="results/{experiment}/{run}/test.json",
         ratings="results/{experiment}/{run}/test.ratings.csv",
@@ -69,7 +70,7 @@ rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or
         ),
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         members=lambda wildcards: of(wildcards).ensemble(wildcards.group),
-        weights=lambda wildcards: of(wildcards).ensemble_weights(wildcards.group),
+        weights=lambda wildcards: of(wildcards).scoring_weights(wildcards.group, wildcards.part),
     output:
         scores="results/{experiment}/{group}/{part}.json",
         ratings="results/{experiment}/{group}/{part}.ratings.csv",

@@ -1,13 +1,15 @@
 """One run of the process: its models, where its files lie, and what each of them depends on."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from datasets import Dataset
 from entries import as_argument, files_of, initial_models, split_member
 from job_settings import JobSettings
 
-from segment_em.terms import STAGES
+from segment_em.provenance import canonical
+from segment_em.terms import PRETRAINED, STAGES, fold_stage
 
 # Folders of means of models.
 ENSEMBLE, CONTROL_ENSEMBLE = "ensemble", "controls/ensemble"
@@ -93,11 +95,22 @@ class Experiment:
 
     # Files ---------------------------------------------------------------------------------------
 
+    def stages(self) -> list[str]:
+        """Of each model: pretrained, finetuned, and what is validated in place of the latter."""
+        return [*STAGES, *self._folds()]
+
+    def _folds(self) -> dict[str, int]:
+        return {fold_stage(n): n for n in range(self.config["data"]["validation_folds"])}
+
+    def fold_weights(self, *runs: str) -> list[str]:
+        """What is validated in place of fine-tuned models, where it is not they."""
+        return [self.weights(run, stage) for run in runs for stage in self._folds()]
+
     def weights(self, run: str, stage: str) -> str:
-        if stage == "finetuned":
-            decides = self._of_finetuned
-        else:
+        if stage == PRETRAINED:
             decides = self._of_maximised if "@" in run else self._of_pretrained
+        else:
+            decides = partial(self._of_finetuned, stage=stage)
         return self._file(f"{run}/{stage}.safetensors", lambda: decides(run))
 
     def _of_pretrained(self, run: str) -> tuple[str, list[str]]:
@@ -108,23 +121,35 @@ class Experiment:
         labels = [*self.pseudo_labels(i), self.label_set(i, estimation), *self.calibration(i)]
         return self.settings.maximise(run), [*self.data.index("train"), *labels]
 
-    def _of_finetuned(self, run: str) -> tuple[str, list[str]]:
-        pretrained = self.weights(run, "pretrained")
-        return self.settings.finetune(run), [*self.data.index("segments"), pretrained]
+    def _of_finetuned(self, run: str, stage: str) -> tuple[str, list[str]]:
+        # A model and what is validated in its place lie in one folder, so they are shared together.
+        together = canonical(self.settings.validation())
+        inputs = [*self.data.index("segments"), self.weights(run, PRETRAINED), together]
+        return self.settings.finetune(run, self.held_out(stage)), inputs
+
+    def held_out(self, stage: str) -> int | None:
+        """The fold that a fine-tuned model of this stage has not seen; None: it has seen all."""
+        folds = self._folds()
+        return folds.get(stage, None if folds else 0)
 
     def scores(self, run: str, part: str) -> str:
         """validation.json or test.json of a model or an ensemble."""
 
         def decides() -> tuple[str, list[str]]:
             index = self.data.index("segments" if part == "validation" else "test")
-            return self.settings.evaluation(part), [*index, *self._scorers(run)]
+            return self.settings.evaluation(part), [*index, *self._scorers(run, part)]
 
         return self._file(f"{run}/{part}.json", decides)
 
-    def _scorers(self, run: str) -> list[str]:
+    def _scorers(self, run: str, part: str) -> list[str]:
         if run.rpartition("/")[2] == ENSEMBLE:
-            return [self.ensemble(run), *self.ensemble_weights(run)]
-        return [self.weights(run, stage) for stage in STAGES]
+            return [self.ensemble(run), *self.scoring_weights(run, part)]
+        in_place = self.fold_weights(run) if part == "validation" else []
+        return [*(self.weights(run, stage) for stage in STAGES), *in_place]
+
+    def scoring_weights(self, group: str, part: str) -> list[str]:
+        """The weights that an ensemble may score a part with."""
+        return self.judged_weights(group) if part == "validation" else self.ensemble_weights(group)
 
     def ratings(self, run: str, part: str) -> str:
         """validation.ratings.csv or test.ratings.csv of a model or an ensemble."""
@@ -148,6 +173,13 @@ class Experiment:
         """The weights of an iteration among which F is chosen."""
         stage = "finetuned" if int(i) else self.em["initial_stage"]
         return [self.weights(run, stage) for run in self.runs(int(i))]
+
+    def candidates_so_far(self, i: int) -> list[str]:
+        """The weights that F of an iteration may have, and what is validated in their place."""
+        before = self.candidates_so_far(i - 1) if i and self.em["select"] == "so_far" else []
+        return list(
+            dict.fromkeys([*before, *self.candidates(i), *self.fold_weights(*self.runs(i))])
+        )
 
     def mean_teacher(self, i: int | str) -> list[str]:
         """members.json of an iteration and what validation says of it, where it may teach."""
@@ -227,6 +259,10 @@ class Experiment:
         """The weights that its members.json may name."""
         return [self.weights(run, "finetuned") for run in self.may_join(group)]
 
+    def judged_weights(self, group: str) -> list[str]:
+        """These, and what is validated in their place."""
+        return [*self.ensemble_weights(group), *self.fold_weights(*self.may_join(group))]
+
     def predictions(self) -> list[str]:
         """The test set's chunks."""
         return [f"{self.folder}/predictions/{chunk}.h5" for chunk in self.data.chunks["test"]]
@@ -269,7 +305,7 @@ class Experiment:
     def kept(self) -> list[str]:
         """Weights, pseudo-labels, predictions: asked for, so that what is deleted is made again."""
         files = [f"{self.folder}/ensemble.json", *self.predictions()]
-        files += [self.weights(run, stage) for run in self.all_runs() for stage in STAGES]
+        files += [self.weights(run, stage) for run in self.all_runs() for stage in self.stages()]
         for i in range(self.last + 1):
             files += [self.selected(i, "safetensors"), *(self.pseudo_labels(i) if i else [])]
         return files

@@ -67,7 +67,9 @@ rule finetune:  # lines 3 and 9, eq. 17
         runtime=minutes("train"),
     params:
         script=SCRIPTS / "finetune.py",
-        cfg=lambda wildcards: of(wildcards).settings.finetune(wildcards.run),
+        cfg=lambda wildcards: of(wildcards).settings.finetune(
+            wildcards.run, of(wildcards).held_out(FINETUNED)
+        ),
         code=lambda wildcards: code("finetune.py", *of(wildcards).model_code(wildcards.run)),
         launcher=launcher,
         speed=training_speed,
@@ -78,3 +80,19 @@ rule finetune:  # lines 3 and 9, eq. 17
         " {params.speed}"
         " --index {input.index:q} --weights {input.weights:q} --out {output.weights:q}"
         " 2>&1 | tee -i {log:q}"
+
+
+use rule finetune as finetune_without_fold with:  # what is validated in place of the model
+    output:
+        weights="results/{experiment}/{run}/{fold}.safetensors",
+        how="results/{experiment}/{run}/{fold}.json",
+    log:
+        "results/{experiment}/{run}/{fold}.log",
+    benchmark:
+        "results/{experiment}/{run}/{fold}.benchmark.tsv"
+    params:
+        cfg=lambda wildcards: of(wildcards).settings.finetune(
+            wildcards.run, of(wildcards).held_out(wildcards.fold)
+        ),
+    message:
+        "Fine-tune {wildcards.run} without {wildcards.fold} of the ratings (lines 3 and 9)"

@@ -159,6 +159,12 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
             f"data.segment_frames: {data['segment_frames']}; simulated records are rated every "
             f"{RATED_FRAMES} frames"
         )
+    folds, fraction = data["validation_folds"], data["validation_fraction"]
+    if folds * fraction > 1 + 1e-9:  # a third, thrice
+        yield (
+            f"data.validation_folds: {folds} folds of validation_fraction {fraction} are more than "
+            "all rated videos; lower one of them"
+        )
     late = [n for n in config["ensemble"]["shifts"] if n >= data["segment_frames"]]
     if late:
         yield (

@@ -6,7 +6,7 @@ from typing import Any
 from experiments import Experiment
 
 from segment_em.provenance import beside, canonical
-from segment_em.terms import PARTS, SPLITS, STAGES
+from segment_em.terms import PARTS, SPLITS
 
 # Each with a caption in rules/captions/.
 FIGURES = {
@@ -44,8 +44,8 @@ def process(e: Experiment) -> dict[str, Any]:
 
 
 def choice_settings(e: Experiment) -> str:
-    fraction = e.config["data"]["validation_fraction"]
-    return canonical({"videos": e.config["report"]["videos"], "validation_fraction": fraction})
+    videos = e.config["report"]["videos"]
+    return canonical({"videos": videos, "validation": e.settings.validation()})
 
 
 def scorers(e: Experiment) -> list[str]:
@@ -54,15 +54,15 @@ def scorers(e: Experiment) -> list[str]:
 
 
 def scorer_file(e: Experiment, scorer: str) -> str:
-    """The file that scores: weights, or a members.json."""
-    if scorer == "ensemble":
-        return e.ensemble(scorer)
-    return e.selected(scorer[1:], "safetensors")
+    """The file that names who scores: selected.json, or a members.json."""
+    return e.ensemble(scorer) if scorer == "ensemble" else e.selected(scorer[1:], "json")
 
 
 def scorer_weights(e: Experiment, scorer: str) -> list[str]:
-    """The weights that a members.json may name."""
-    return e.ensemble_weights(scorer) if scorer == "ensemble" else []
+    """The weights that it may name, and those that are validated in place of these."""
+    if scorer == "ensemble":
+        return e.judged_weights(scorer)
+    return e.candidates_so_far(int(scorer[1:]))
 
 
 def scorer_models(e: Experiment, scorer: str) -> list[str]:
@@ -105,7 +105,7 @@ def told(e: Experiment) -> list[str]:
     made += [file for split in SPLITS for file in e.data.index(split)]
     if e.data.simulated:
         made += [e.data.class_list, *(f for split in SPLITS for f in e.data.record_files(split))]
-    made += [e.weights(run, stage) for run in e.all_runs() for stage in STAGES]
+    made += [e.weights(run, stage) for run in e.all_runs() for stage in e.stages()]
     for i in range(1, e.last + 1):
         made += [*e.pseudo_labels(i), *e.calibration(i), *e.mean_teacher(i)]
     made += [*e.table_inputs(), *(e.ensemble(group) for group in e.groups()), *estimated(e)]
@@ -135,7 +135,7 @@ def page_settings(e: Experiment) -> str:
             "page": shown
             | {
                 "threshold": e.config["localisation"]["threshold"],
-                "validation_fraction": e.config["data"]["validation_fraction"],
+                "validation": e.settings.validation(),
             },
         }
     )

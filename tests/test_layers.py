@@ -70,7 +70,7 @@ ORDER = [
     {"weighing", "selection"},
     {"ablation"},
     {"index", "movers"},
-    {"index_files", "left_out", "localisation"},
+    {"index_files", "left_out", "localisation", "held_out"},
     {"preflight"},
     {"annotations"},
     {"own_features"},

@@ -8,15 +8,17 @@ import pytest
 
 from segment_em import preflight
 from segment_em.errors import InputError
+from segment_em.held_out import Validation
 
 CLASSES = np.array([3, 8, 20, 50])
 QUANTILE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05}
 FIXED = {"rule": "fixed", "delta": 0.9}
+NOTHING_HELD_OUT = Validation(1e-9, 0)
 
 
-def settings(threshold=QUANTILE, validation_fraction=1e-9, max_frames=60, **changes):
+def settings(threshold=QUANTILE, validation=NOTHING_HELD_OUT, max_frames=60, **changes):
     others = {"submission": True, "calibration": "none", "compared": False} | changes
-    return preflight.PlannedRun(max_frames, 5, validation_fraction, threshold, **others)
+    return preflight.PlannedRun(max_frames, 5, validation, threshold, **others)
 
 
 def splits_of(index):
@@ -53,10 +55,25 @@ def test_ratings_of_what_is_cut_do_not_count_for_fine_tuning(small_index):
 
 
 def test_held_out_ratings_are_counted_apart(small_index):
-    table = table_of(small_index, validation_fraction=1 - 1e-9)
+    table = table_of(small_index, validation=Validation(1 - 1e-9, 0))
     assert table["ratings"].tolist() == [0, 0, 0, 0]
     assert table["validation_ratings"].tolist() == [4, 1, 3, 0]
     assert table["validation_positives"].tolist() == [2, 0, 3, 0]
+
+
+def test_with_folds_each_rating_serves_fine_tuning_and_validation(small_index):
+    table = table_of(small_index, validation=Validation(0.5, 2))
+    assert table["ratings"].tolist() == [4, 1, 2, 0]
+    assert table["validation_ratings"].tolist() == [4, 1, 3, 0]
+
+
+def test_a_fold_without_which_nothing_is_left_to_fine_tune_on_is_refused(small_index):
+    alone = small_index.take(small_index.video_ids == "a")
+    planned = settings(validation=Validation(0.5, 2))
+    table = preflight.class_table(alone, alone, CLASSES, {}, planned)
+    assert table["ratings"].any()
+    with pytest.raises(InputError, match=r"none of .* ratings is for fine-tuning"):
+        preflight.refuse(table, splits_of(alone), planned)
 
 
 def test_each_thing_that_will_starve_is_told_with_its_classes_and_a_remedy(small_index):

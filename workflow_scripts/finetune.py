@@ -1,6 +1,7 @@
 """Algorithm 1, lines 3 and 9: fine-tune a model on the human ratings."""
 
 from segment_em import command_line, stages
+from segment_em.held_out import Fold
 
 
 def main() -> None:
@@ -9,10 +10,11 @@ def main() -> None:
     parser.add_argument("--weights", required=True, help="the pretrained model")
     args = parser.parse_args()
     config = dict(args.config)
-    fraction, negatives = (config.pop(k) for k in ("validation_fraction", "unrated_negatives"))
+    held_out, negatives = config.pop("held_out"), config.pop("unrated_negatives")
     job = command_line.training_job(args, inputs=[*args.index, args.weights])
     settings = stages.Training(**config)
-    stages.finetune(settings, fraction, negatives, args.weights, args.index, args.out, job)
+    fold = held_out and Fold(**held_out)
+    stages.finetune(settings, fold, negatives, args.weights, args.index, args.out, job)
 
 
 if __name__ == "__main__":

@@ -266,6 +266,13 @@ SETTINGS = {
         | EVERYTHING_TRAINED
         - {f"{run}/pretrained.safetensors" for run in (LOGISTIC, EARLY_CONTROL, NEXTVLAD_CONTROL)},
     ),
+    "folds": (
+        setting("data.validation_folds", 2),
+        PREFLIGHT
+        | {f"{run}/fold-{n}.safetensors" for run in [*MEMBERS, *CONTROLS] for n in range(2)}
+        | EVERYTHING_TRAINED
+        - {f"{run}/pretrained.safetensors" for run in (LOGISTIC, EARLY_CONTROL, NEXTVLAD_CONTROL)},
+    ),
     "members of the ensemble": (setting("ensemble", {"members": "any"}), ENSEMBLE | TABLE),
     "weights of the members": (
         setting("ensemble", {"weights": "equal"}),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segment_em import labels
+from segment_em import ensemble, labels
 from segment_em.index import Index, columns_of, indptr_of, spans
 from segment_em.index_files import read_index
 from segment_em.provenance import Job, described, write_how
@@ -28,7 +28,7 @@ def estimate(
     labels.sparse_scores.
     """
     index = read_index([index_path])
-    scorer = Scorer(teacher, index, settings, job)
+    scorer = Scorer(ensemble.read(teacher), index, settings, job)
     counts = scorer.segment_counts()
     parts = (
         labels.sparse_scores(

@@ -11,7 +11,7 @@ import numpy as np
 
 from segment_em import interval_files
 from segment_em.checkpoint import changed_code, read_specification
-from segment_em.ensemble import check_weights, description_of, members_of
+from segment_em.ensemble import check_weights, description_of, members_of, read
 from segment_em.errors import InputError
 from segment_em.feature_scale import apart, feature_rms
 from segment_em.files import matching
@@ -51,7 +51,7 @@ def localise(
     index = build_index(files, dict(first.features), first.segment_frames, training=False)
     settings = Inference(**description.inference, videos=videos)
     _say_what_is_odd(index, settings.max_frames, description.feature_rms)
-    scorer = Scorer(ensemble, index, settings, job)
+    scorer = Scorer(read(ensemble), index, settings, job)
     _say_what_changed(ensemble)
     least = description.threshold if threshold is None else threshold
     count = interval_files.write(out, _rows(scorer, least, description.names))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from segment_em.errors import InputError
+from segment_em.held_out import Validation
 from segment_em.index import Index, columns_of, segments_of
 from segment_em.left_out import left_out
 from segment_em.submission import check_ids
@@ -33,7 +34,7 @@ class PlannedRun(NamedTuple):
 
     max_frames: int
     segment_frames: int
-    validation_fraction: float
+    validation: Validation
     threshold: Mapping[str, Any]
     submission: bool
     calibration: str
@@ -60,11 +61,9 @@ def class_table(
     share = planned.threshold.get("share")
     expected_C = np.maximum(1, np.round((share or 0) * segments_C)) * (videos_C > 0)
     table["labels_expected"] = pd.array(expected_C if share else [None] * len(table), "Int64")
-    tuning = rated.for_tuning(planned.validation_fraction)
-    validation = rated.for_validation(planned.validation_fraction)
-    segments_V = segments_of(tuning.frames_read(planned.max_frames), planned.segment_frames)
-    located = tuning.located_ratings(class_ids, segments_V, planned.segment_frames)
-    table["ratings"], table["positive_ratings"] = _rated(tuning, class_ids, located.exists)
+    tuning = planned.validation.tuning(rated)[0]
+    table["ratings"], table["positive_ratings"] = _tuned_on(tuning, class_ids, planned)
+    validation = planned.validation.videos(rated)
     table["validation_ratings"], table["validation_positives"] = _rated(validation, class_ids)
     return table
 
@@ -77,6 +76,13 @@ def _carried(train: Index, class_ids: np.ndarray, planned: PlannedRun) -> np.nda
     column_L, classes = column_L[column_L >= 0], len(class_ids)
     segments = np.bincount(column_L, weights=segments_V[video_L], minlength=classes)
     return np.stack([np.bincount(column_L, minlength=classes), segments.astype(np.int64)])
+
+
+def _tuned_on(tuning: Index, class_ids: np.ndarray, planned: PlannedRun) -> np.ndarray:
+    """As _rated, of segments that exist in the video as it is read."""
+    segments_V = segments_of(tuning.frames_read(planned.max_frames), planned.segment_frames)
+    located = tuning.located_ratings(class_ids, segments_V, planned.segment_frames)
+    return _rated(tuning, class_ids, located.exists)
 
 
 def _rated(rated: Index, class_ids: np.ndarray, chosen_R: np.ndarray | bool = True) -> np.ndarray:
@@ -204,7 +210,9 @@ def refuse(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
             "data.segments: no video is rated; the process selects by ratings: rate some segments, "
             "of which at least one positive has to be of a video for validation"
         )
-    if not table["ratings"].any():
+    class_ids = table["class"].to_numpy()
+    tuning = planned.validation.tuning(splits["segments"])
+    if not all(_tuned_on(videos, class_ids, planned).any() for videos in tuning):
         raise InputError(
             f"data.segments: none of {given} ratings is for fine-tuning, of one of these classes "
             "and of a segment within its video; look at data.segment_classes, give starts in "

@@ -13,6 +13,7 @@ from segment_em import ensemble, predictions
 from segment_em.checkpoint import load_weights
 from segment_em.compute import prepare
 from segment_em.dataset import Clips, Dequantise
+from segment_em.ensemble import Ensemble
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.index import Index
@@ -34,15 +35,12 @@ class Inference:
 class Scorer:
     """One model, or several joined, over the videos of an index."""
 
-    def __init__(self, path: str | Path, index: Index, settings: Inference, job: Job) -> None:
-        """path: weights, or an ensemble's .json or selected.json (ensemble.read).
-
-        Raises InputError if the models do not have the same classes, or other features.
-        """
+    def __init__(self, joined: Ensemble, index: Index, settings: Inference, job: Job) -> None:
+        """Raises InputError if the models do not have the same classes, or other features."""
         self.index, self.settings, self.job = index, settings, job
         self.device = prepare(job.threads, job.gpus)
-        self.ensemble = ensemble.read(path)
-        weights = [file for file, _ in self.ensemble.members]
+        self.ensemble = joined
+        weights = [file for file, _ in joined.members]
         self.models, self.class_ids = _load_all(weights, index)
         reader = FrameReader(index, settings.max_frames)
         self.clips = Clips(reader, settings.segment_frames, None, False)
@@ -101,21 +99,25 @@ def predict(
 
     path: members.json or ensemble.json, or one model's weights.
     """
-    write_scores(path, read_index([index_path]), out, settings, job)
+    write_scores([(ensemble.read(path), read_index([index_path]))], out, settings, job)
 
 
 def write_scores(
-    path: str | Path, index: Index, out: str | Path, settings: Inference, job: Job
+    parts: Sequence[tuple[Ensemble, Index]], out: str | Path, settings: Inference, job: Job
 ) -> None:
-    """Write the scores of all videos of an index, in the format of predictions."""
-    scorer, stamp = Scorer(path, index, settings, job), job.stamp()
+    """Write the scores of the videos of some indexes, one after the other, as predictions.
+
+    parts: who scores which videos, of the same classes all.
+    """
+    scorers = [Scorer(joined, index, settings, job) for joined, index in parts]
+    stamp = job.stamp()
     predictions.write_predictions(
         out,
-        (scores for _, scores in scorer.parts()),
-        index.video_ids,
-        scorer.clips.frame_counts,
-        scorer.class_ids,
+        (scores for scorer in scorers for _, scores in scorer.parts()),
+        np.concatenate([index.video_ids for _, index in parts]),
+        np.concatenate([scorer.clips.frame_counts for scorer in scorers]),
+        scorers[0].class_ids,
         settings.segment_frames,
         described(stamp),
     )
-    write_how(out, stamp, scorer.device.type)
+    write_how(out, stamp, scorers[0].device.type)

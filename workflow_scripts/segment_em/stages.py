@@ -24,6 +24,7 @@ from segment_em.compute import conditions, prepare
 from segment_em.dataset import Clips, Dequantise, SourceWithPrior
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
+from segment_em.held_out import Fold
 from segment_em.index import Index
 from segment_em.index_files import read_index
 from segment_em.models import narrow, set_prior, widen
@@ -131,7 +132,7 @@ def pretrain(
 
 def finetune(
     settings: Training,
-    validation_fraction: float,
+    held_out: Fold | None,
     unrated_negatives: float,
     weights: str | Path,
     index_paths: Sequence[str | Path],
@@ -140,12 +141,14 @@ def finetune(
 ) -> None:
     """Algorithm 1, lines 3 and 9: go on with a pretrained model on the human ratings (eq. 17).
 
-    unrated_negatives: see training.rated_objective.
+    held_out: rated videos to leave out; None: none. unrated_negatives: see
+    training.rated_objective.
     """
     device = _prepare(job)
     model, specification = load_weights(weights)
     index = read_index(index_paths)
-    index = index.for_tuning(validation_fraction)
+    if held_out:
+        index = index.take(~held_out.holds_out(index.video_ids))
     reader = FrameReader(index, settings.max_frames)
     counts = Clips(reader, settings.segment_frames, None, False).segment_counts()
     class_ids = np.array(specification.class_ids)

@@ -3,5 +3,10 @@
 SPLITS = ("train", "segments", "test")  # of the records: data.<split>, index/<data>/<split>
 # Of a model, <run>/<stage>.safetensors. Pretrained, one of iteration 0 or a control has seen video
 # labels, a later one pseudo-labels.
-STAGES = ("pretrained", "finetuned")
+STAGES = PRETRAINED, FINETUNED = "pretrained", "finetuned"
 PARTS = ("test", "validation")  # rated videos that scorers are judged on: <run>/<part>.json
+
+
+def fold_stage(number: int) -> str:
+    """Of a model that is fine-tuned without the ratings of a fold, in place of FINETUNED."""
+    return f"fold-{number}"
