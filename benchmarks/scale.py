@@ -59,10 +59,7 @@ def stages(config: dict[str, Any]) -> list[Stage]:
     """The stages in the order of Algorithm 1."""
     train = TRAIN_BYTES / bytes_a_video()
     rated = RATINGS / RATINGS_A_VIDEO
-    fraction, folds = (config["data"][f"validation_{key}"] for key in ("fraction", "folds"))
-    held_out = rated * fraction * max(1, folds)
-    # With folds a model is fine-tuned on all ratings, and once more without each fold.
-    tuned = rated * (1 - fraction) * max(1, folds) + (rated if folds else 0)
+    tuned = rated * (1 - config["data"]["validation_fraction"])
     chunks, epochs = config["data"]["chunks"], config["training"]
     initial = config["em"]["initial"]
     groups = [[member.split("@")[0] for member in group] for group in config["em"]["iterations"]]
@@ -89,7 +86,7 @@ def stages(config: dict[str, Any]) -> list[Stage]:
         found.append(training(f"fine-tune {i}", group, tuned, epochs["finetune"]["epochs"]))
         teacher = max(group, key=forward)  # the dearest that may be selected
     models = [initial, *(name for group in groups for name in group), *controls]
-    scored = 2 * (held_out + TEST_VIDEOS)  # both stages of each
+    scored = 2 * (rated - tuned + TEST_VIDEOS)  # both stages of each
     found.append(
         Stage(
             "validate and test",

@@ -137,7 +137,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         " --out {output.weights:q} 2>&1 | tee -i {log:q}"
 
 
-rule validate:  # line 10: both stages of a model on ratings that it has not seen
+rule validate:  # line 10: both stages of a model on ratings that it was not fine-tuned on
     input:
         index=lambda wildcards: of(wildcards).data.index("segments"),
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),

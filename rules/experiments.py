@@ -9,7 +9,7 @@ from entries import as_argument, files_of, initial_models, split_member
 from job_settings import JobSettings
 
 from segment_em.provenance import canonical
-from segment_em.terms import PRETRAINED, STAGES, fold_stage
+from segment_em.terms import FINETUNED, PRETRAINED, STAGES, fold_stage
 
 # Folders of means of models.
 ENSEMBLE, CONTROL_ENSEMBLE = "ensemble", "controls/ensemble"
@@ -130,7 +130,9 @@ class Experiment:
     def held_out(self, stage: str) -> int | None:
         """The fold that a fine-tuned model of this stage has not seen; None: it has seen all."""
         folds = self._folds()
-        return folds.get(stage, None if folds else 0)
+        if stage != FINETUNED:
+            return folds[stage]
+        return None if folds else 0
 
     def scores(self, run: str, part: str) -> str:
         """validation.json or test.json of a model or an ensemble."""
@@ -171,15 +173,16 @@ class Experiment:
 
     def candidates(self, i: int | str) -> list[str]:
         """The weights of an iteration among which F is chosen."""
-        stage = "finetuned" if int(i) else self.em["initial_stage"]
-        return [self.weights(run, stage) for run in self.runs(int(i))]
+        return [self.weights(run, self._selected_stage(int(i))) for run in self.runs(int(i))]
 
-    def candidates_so_far(self, i: int) -> list[str]:
+    def _selected_stage(self, i: int) -> str:
+        return FINETUNED if i else self.em["initial_stage"]
+
+    def judged_candidates(self, i: int) -> list[str]:
         """The weights that F of an iteration may have, and what is validated in their place."""
-        before = self.candidates_so_far(i - 1) if i and self.em["select"] == "so_far" else []
-        return list(
-            dict.fromkeys([*before, *self.candidates(i), *self.fold_weights(*self.runs(i))])
-        )
+        before = self.judged_candidates(i - 1) if i and self.em["select"] == "so_far" else []
+        runs = self.runs(i) if self._selected_stage(i) == FINETUNED else []
+        return list(dict.fromkeys([*before, *self.candidates(i), *self.fold_weights(*runs)]))
 
     def mean_teacher(self, i: int | str) -> list[str]:
         """members.json of an iteration and what validation says of it, where it may teach."""

@@ -163,7 +163,7 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
     if folds * fraction > 1 + 1e-9:  # a third, thrice
         yield (
             f"data.validation_folds: {folds} folds of validation_fraction {fraction} are more than "
-            "all rated videos; lower one of them"
+            f"all rated videos; lower one of them (a fraction of {1 / folds:.4g} at most)"
         )
     late = [n for n in config["ensemble"]["shifts"] if n >= data["segment_frames"]]
     if late:

@@ -62,7 +62,7 @@ def scorer_weights(e: Experiment, scorer: str) -> list[str]:
     """The weights that it may name, and those that are validated in place of these."""
     if scorer == "ensemble":
         return e.judged_weights(scorer)
-    return e.candidates_so_far(int(scorer[1:]))
+    return e.judged_candidates(int(scorer[1:]))
 
 
 def scorer_models(e: Experiment, scorer: str) -> list[str]:

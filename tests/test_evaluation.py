@@ -9,7 +9,7 @@ from small_scorers import CLASS_IDS, JOB, SETTINGS, ensemble_of, plain_scores, w
 
 from segment_em import evaluation, ratings_table
 from segment_em.errors import InputError
-from segment_em.held_out import Validation
+from segment_em.held_out import Fold, Validation
 from segment_em.index_files import write_index
 
 MEASURE = evaluation.Measure(top_segments=100_000, replicates=10, seed=0)
@@ -122,7 +122,8 @@ def test_each_fold_is_scored_by_the_model_that_has_not_seen_it(tmp_path, index_p
     assert results["model"]["ratings"] == 8
     columns = np.searchsorted(CLASS_IDS, table.classes)
     judges = set()
-    for number, fold in enumerate(validation.all_folds()):
+    for number in range(2):
+        fold = Fold(0.5, number)
         scores = plain_scores(folds[number], small_index)
         for row in np.flatnonzero(fold.holds_out(table.video_ids)):
             segment = table.starts[row] // 5

@@ -48,6 +48,7 @@ def test_with_folds_each_video_is_judged_once_by_what_was_not_tuned_on_it(small_
     paths = tuple((Path(path), weight) for path, weight in members)
     scorer = Ensemble(paths, "geometric", 0.5, (0, 2))
     parts = THIRDS.parts(scorer, small_index)
+    assert len(parts) == 3
     whole, *tuned = THIRDS.tuning(small_index)
     assert ids_of(whole) == ids_of(small_index)
     for number, ((judge, videos), rest) in enumerate(zip(parts, tuned, strict=True)):
@@ -60,6 +61,29 @@ def test_with_folds_each_video_is_judged_once_by_what_was_not_tuned_on_it(small_
     assert sorted(judged) == sorted(ids_of(small_index))
     assert judged == ids_of(THIRDS.videos(small_index))
     assert len([videos for _, videos in parts if len(videos)]) > 1
+
+
+def test_what_was_not_fine_tuned_judges_all_folds_itself(small_index):
+    scorer = Ensemble.of_one("run/pretrained.safetensors")
+    ((judge, videos),) = THIRDS.parts(scorer, small_index)
+    assert judge == scorer
+    assert ids_of(videos) == ids_of(THIRDS.videos(small_index))
+
+
+@pytest.mark.parametrize(
+    ("validation", "remedy"),
+    [
+        (Validation(0.3, 0), "raise data.validation_fraction or rate more segments"),
+        (
+            Validation(0.3, 2),
+            "raise data.validation_fraction or data.validation_folds or rate more segments",
+        ),
+        (Validation(0.3333, 3), "rate more segments"),
+        (Validation(0.5, 2), "rate more segments"),
+    ],
+)
+def test_the_remedy_for_too_few_ratings_is_one_that_can_be_followed(validation, remedy):
+    assert validation.remedy == remedy
 
 
 def test_weights_that_no_fold_stands_in_for_are_refused(small_index):

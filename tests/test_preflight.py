@@ -72,8 +72,19 @@ def test_a_fold_without_which_nothing_is_left_to_fine_tune_on_is_refused(small_i
     planned = settings(validation=Validation(0.5, 2))
     table = preflight.class_table(alone, alone, CLASSES, {}, planned)
     assert table["ratings"].any()
-    with pytest.raises(InputError, match=r"none of .* ratings is for fine-tuning"):
+    with pytest.raises(InputError, match=r"none of \d+ ratings is for fine-tuning without fold \d"):
         preflight.refuse(table, splits_of(alone), planned)
+
+
+def test_classes_whose_positive_ratings_lie_in_one_fold_are_named(small_index):
+    planned = settings(validation=Validation(0.5, 2))
+    # Of the positive ratings a has one of 3 and one of 20, e one of 3; they are in two folds.
+    rated = small_index.take(np.isin(small_index.video_ids, ["a", "e"]))
+    table = preflight.class_table(rated, rated, CLASSES, {}, planned)
+    (line,) = preflight.warnings_of_folds(table, rated, planned)
+    assert "positive ratings for fine-tuning lie in one fold of them (20)" in line
+    assert preflight.warnings_of_folds(table, small_index, planned) == []
+    assert preflight.warnings_of_folds(table, rated, settings()) == []
 
 
 def test_each_thing_that_will_starve_is_told_with_its_classes_and_a_remedy(small_index):

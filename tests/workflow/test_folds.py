@@ -1,6 +1,7 @@
 """A run in which each model is fine-tuned on all ratings and validated by folds."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -77,6 +78,7 @@ def in_folder(folder, index):
     return FrameReader(index.__class__(**vars(index) | {"files": files}), 60)
 
 
-def test_nothing_is_made_again(folder):
+def test_nothing_is_made_again_even_without_records_of_the_run(folder):
+    shutil.rmtree(folder / ".snakemake")
     done = snakemake(folder, "-n", "--config", FOLDS, ITERATIONS)
     assert "Nothing to be done" in done.stdout

@@ -89,8 +89,8 @@ def evaluate_models(
     }
     if validation is not None and any(r["map"] is None for r in results.values()):
         raise InputError(
-            f"validation: {len(index)} videos without a positive rating of these classes; raise "
-            "data.validation_fraction or rate more segments"
+            f"validation: {len(index)} videos without a positive rating of these classes; "
+            + validation.remedy
         )
     stamp, device = job.stamp(), next(iter(evaluated.values())).device
     ratings_table.write(ratings_out, _ratings(evaluated, index))

@@ -39,28 +39,37 @@ class Validation(NamedTuple):
     fraction: float
     folds: int
 
-    def all_folds(self) -> list[Fold]:
-        return [Fold(self.fraction, number) for number in range(max(1, self.folds))]
-
-    def parts(self, scorer: Ensemble, rated: Index) -> list[tuple[Ensemble, Index]]:
-        """For each fold what scores in place of the scorer, fine-tuned without it, and its videos.
-
-        Raises InputError for weights of which no such model is made.
-        """
-        held_out = [rated.take(fold.holds_out(rated.video_ids)) for fold in self.all_folds()]
-        if not self.folds:
-            return [(scorer, held_out[0])]
-        return [(_without(scorer, number), videos) for number, videos in enumerate(held_out)]
-
-    def tuning(self, rated: Index) -> list[Index]:
-        """What the models are fine-tuned on: first the one that goes on, then one for each fold."""
-        rest = [rated.take(~fold.holds_out(rated.video_ids)) for fold in self.all_folds()]
-        return [rated, *rest] if self.folds else rest
+    def folds_of(self, rated: Index) -> list[np.ndarray]:
+        """The rows of the videos that each fold holds out, ascending."""
+        folds = [Fold(self.fraction, number) for number in range(max(1, self.folds))]
+        return [np.flatnonzero(fold.holds_out(rated.video_ids)) for fold in folds]
 
     def videos(self, rated: Index) -> Index:
         """All that are held out: fold by fold, each in the order of the index."""
-        rows = [np.flatnonzero(fold.holds_out(rated.video_ids)) for fold in self.all_folds()]
-        return rated.take(np.concatenate(rows))
+        return rated.take(np.concatenate(self.folds_of(rated)))
+
+    def parts(self, scorer: Ensemble, rated: Index) -> list[tuple[Ensemble, Index]]:
+        """Who scores which of the `videos`, in their order, in place of the scorer.
+
+        Raises InputError for weights of which no model is fine-tuned without a fold.
+        """
+        judges = [_without(scorer, number) for number in range(self.folds)]
+        if all(judge == scorer for judge in judges):
+            return [(scorer, self.videos(rated))]
+        return list(zip(judges, map(rated.take, self.folds_of(rated)), strict=True))
+
+    def tuning(self, rated: Index) -> list[Index]:
+        """What models are fine-tuned on: first the one that goes on, then one without each fold."""
+        rest = [rated.take(np.delete(np.arange(len(rated)), rows)) for rows in self.folds_of(rated)]
+        return [rated, *rest] if self.folds else rest
+
+    @property
+    def remedy(self) -> str:
+        """What to do where too little is held out."""
+        if (self.folds or 1) * self.fraction > 1 - self.fraction / 2:
+            return "rate more segments"
+        more = "data.validation_fraction or data.validation_folds" if self.folds else ""
+        return f"raise {more or 'data.validation_fraction'} or rate more segments"
 
 
 def _position(video_id: str) -> float:
@@ -76,7 +85,7 @@ def _without(scorer: Ensemble, fold: int) -> Ensemble:
 
 
 def _weights_without(path: Path, fold: int) -> Path:
-    if path.stem == PRETRAINED:  # has seen no rating at all
+    if path.stem == PRETRAINED:  # fine-tuned on no rating
         return path
     if path.stem != FINETUNED:
         raise InputError(

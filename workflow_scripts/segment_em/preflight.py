@@ -126,7 +126,7 @@ def warnings(table: pd.DataFrame, planned: PlannedRun) -> list[str]:
             table,
             table["validation_positives"] == 0,
             "no positive rating for validation has",
-            "they do not count when F is selected; raise data.validation_fraction or rate more",
+            f"they do not count when F is selected; {planned.validation.remedy}",
         ),
     ]
     if "share" not in planned.threshold:
@@ -139,6 +139,17 @@ def warnings(table: pd.DataFrame, planned: PlannedRun) -> list[str]:
             )
         )
     return [line for line in found if line]
+
+
+def warnings_of_folds(table: pd.DataFrame, rated: Index, planned: PlannedRun) -> list[str]:
+    """A line for the classes that a model which is validated on a fold has seen no positive of."""
+    _, *without = planned.validation.tuning(rated)
+    class_ids = table["class"].to_numpy()
+    seen = [_tuned_on(tuning, class_ids, planned)[1] > 0 for tuning in without]
+    chosen = (table["positive_ratings"] > 0) & ~np.all([np.ones(len(table), bool), *seen], axis=0)
+    what = "all positive ratings for fine-tuning lie in one fold of"
+    line = _line(table, chosen, what, "validation says little of them; rate more videos")
+    return [line] if line else []
 
 
 def _line(table: pd.DataFrame, chosen: pd.Series, what: str, remedy: str) -> str:
@@ -169,10 +180,11 @@ def report(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
     ratings = int(table["validation_ratings"].sum())
     share = (MEASURED_RATINGS / max(1, ratings)) ** 0.5
     log.info(
-        "ratings: %d for fine-tuning, %d for validation, whose mAP will vary by %.3f to %.3f, %d "
+        "ratings: %d for fine-tuning, %d for validation%s, whose mAP will vary by %.3f to %.3f, %d "
         "for the test",
         table["ratings"].sum(),
         ratings,
+        " (the same, by folds)" if planned.validation.folds else "",
         *(share * sd for sd in MEASURED_SDS),
         len(splits["test"].ratings.class_id),
     )
@@ -181,7 +193,8 @@ def report(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
     unlisted = int((columns_of(class_ids, labelled) < 0).sum())
     log.info("labels: %d, of which %d are of classes not localised", len(labelled), unlisted)
     lost = left_out(splits, class_ids, planned.max_frames)
-    for line in [*lost, *warnings(table, planned)]:
+    unseen = warnings_of_folds(table, splits["segments"], planned)
+    for line in [*lost, *warnings(table, planned), *unseen]:
         log.warning("warning: %s", line)
     refuse(table, splits, planned)
 
@@ -211,18 +224,19 @@ def refuse(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
             "of which at least one positive has to be of a video for validation"
         )
     class_ids = table["class"].to_numpy()
-    tuning = planned.validation.tuning(splits["segments"])
-    if not all(_tuned_on(videos, class_ids, planned).any() for videos in tuning):
-        raise InputError(
-            f"data.segments: none of {given} ratings is for fine-tuning, of one of these classes "
-            "and of a segment within its video; look at data.segment_classes, give starts in "
-            "seconds, or lower data.validation_fraction"
-        )
+    for number, tuning in enumerate(planned.validation.tuning(splits["segments"])):
+        if not _tuned_on(tuning, class_ids, planned).any():
+            where = f" without fold {number - 1}" if number else ""
+            raise InputError(
+                f"data.segments: none of {given} ratings is for fine-tuning{where}, of one of "
+                "these classes and of a segment within its video; look at data.segment_classes, "
+                "give starts in seconds, or lower data.validation_fraction"
+            )
     positives, counted = table["validation_positives"].sum(), table["validation_ratings"].sum()
     if not positives:
         raise InputError(
-            "data.segments: no positive rating of these classes is for validation; raise "
-            "data.validation_fraction or rate more segments"
+            "data.segments: no positive rating of these classes is for validation; "
+            + planned.validation.remedy
         )
     if planned.calibration != "none" and positives == counted:
         raise InputError(

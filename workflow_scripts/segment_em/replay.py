@@ -12,6 +12,7 @@ from segment_em.held_out import Validation
 from segment_em.index_files import read_index
 from segment_em.provenance import Job
 from segment_em.scoring import Inference, write_scores
+from segment_em.selection import SELECTED
 from segment_em.shown_videos import read_shown
 from segment_em.terms import PARTS
 
@@ -43,5 +44,5 @@ def scorer_of(path: str | Path) -> Ensemble:
     """F of an iteration's selected.json, which may not be its teacher; else as ensemble.read."""
     path = Path(path)
     if path.name == "selected.json":
-        return Ensemble.of_one(read_json(path)["selected"]["weights"])
+        return Ensemble.of_one(read_json(path)[SELECTED]["weights"])
     return ensemble.read(path)

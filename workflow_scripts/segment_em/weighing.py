@@ -70,8 +70,8 @@ def weigh(
     if joining.weights == "validation" and np.isnan(sds).any():
         raise InputError(
             "ensemble.weights: validation needs to know how sure validation is, and no two draws "
-            "of its videos have a positive rating: rate more, raise data.validation_fraction or "
-            "evaluation.bootstrap_replicates, or set equal"
+            "of its videos have a positive rating: rate more, raise data.validation_fraction, "
+            "data.validation_folds or evaluation.bootstrap_replicates, or set equal"
         )
     weights = RULES[joining.weights](maps, sds)
     pairs = tuple(
