@@ -56,7 +56,7 @@ def ceiling(experiment: Path, out: Path) -> pd.DataFrame:
         for model in models
     }
     control = experiment / "controls/ensemble"
-    joined = join(control, [out / model / "validation.json" for model in models], out)
+    joined = join(control, models, out)
     on_truth["ensemble"] = {"pretrained": np.nan, "finetuned": joined}
     return pd.DataFrame(
         {"model": model}
@@ -141,14 +141,13 @@ def train(member: Path, control: Path, out: Path, label_files: list[Any]) -> dic
         *(*MACHINE, "--state-minutes", 5),
         *("--index", *index_of(maximise), *label_files, "--out", weights),
     )
-    # The model, and what is validated in its place where there are folds.
-    for tuned in (control / "finetuned.json", *control.glob("fold-*.json")):
-        finetune, out_of = stamp(tuned), out / tuned.with_suffix(".safetensors").name
+    for tuned in ("finetuned", joined_stage(control)):
+        finetune = stamp(control / f"{tuned}.json")
         run(
             "finetune",
             finetune["config"],
             *(*MACHINE, "--state-minutes", 5, "--index", *index_of(finetune)),
-            *("--weights", weights, "--out", out_of),
+            *("--weights", weights, "--out", out / f"{tuned}.safetensors"),
         )
     for part in ("validation", "test"):
         score(
@@ -160,11 +159,24 @@ def train(member: Path, control: Path, out: Path, label_files: list[Any]) -> dic
     return {stage: result["map"] for stage, result in results.items()}
 
 
-def join(control: Path, validation: list[Path], out: Path) -> float:
-    """Test mAP of the ensemble of the models, whose validation.json these are."""
+def joined_stage(control: Path) -> str:
+    """Of a control's weights, those that join the ensemble: refit where there are any."""
+    return "refit" if (control / "refit.json").is_file() else "finetuned"
+
+
+def join(control: Path, models: list[str], out: Path) -> float:
+    """Test mAP of the ensemble of the models, whose weights and scores lie in `out`."""
+    validation = [out / model / "validation.json" for model in models]
+    weights = [
+        out / model / f"{joined_stage(control.parent / model)}.safetensors" for model in models
+    ]
     members = out / "members.json"
     weighing = stamp(control / "members.json")["config"]
-    run("weigh_members", weighing, "--validation", *validation, "--out", members)
+    run(
+        "weigh_members",
+        weighing,
+        *("--validation", *validation, "--weights", *weights, "--out", members),
+    )
     score(control / "test.json", {"ensemble": members}, out / "test.json")
     results = json.loads((out / "test.json").read_text(encoding="utf-8"))["results"]
     return results["ensemble"]["map"]

@@ -64,7 +64,7 @@ def _training_on_human_labels(folder: Path) -> Commands:
         ),
         "finetune": _job(
             "finetune",
-            TRAINING | {"held_out": {"fraction": 0.2, "number": 0}, "unrated_negatives": 0.0},
+            TRAINING | {"validation_fraction": 0.2, "unrated_negatives": 0.0},
             *(*STATE, *_index(folder), "--weights", weights, "--out", _tuned(folder)),
         ),
     }

@@ -85,6 +85,10 @@ def stages(config: dict[str, Any]) -> list[Stage]:
         found.append(training(f"M-step {i}", group, train, epochs["m_step"]["epochs"]))
         found.append(training(f"fine-tune {i}", group, tuned, epochs["finetune"]["epochs"]))
         teacher = max(group, key=forward)  # the dearest that may be selected
+    if config["ensemble"]["refit"]:
+        found.append(
+            training("refit", [*groups[-1], *controls], rated, epochs["finetune"]["epochs"])
+        )
     models = [initial, *(name for group in groups for name in group), *controls]
     scored = 2 * (rated - tuned + TEST_VIDEOS)  # both stages of each
     found.append(

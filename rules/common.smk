@@ -28,7 +28,7 @@ from segment_em.provenance import (
     other_versions,
     stamps_below,
 )
-from segment_em.terms import FINETUNED, SPLITS, STAGES
+from segment_em.terms import SPLITS
 from variations import experiments_of
 
 recall_from_stamps()
@@ -43,7 +43,6 @@ except ConfigError as error:
 MAIN = next(iter(EXPERIMENTS.values()))  # what is made unless another target is asked for
 VARIATIONS = [experiment for experiment in EXPERIMENTS.values() if experiment.variation]
 RESULTS = MAIN.folder
-FOLDS = {stage for experiment in EXPERIMENTS.values() for stage in experiment.stages()} - {*STAGES}
 DATASETS = {experiment.data.name: experiment.data for experiment in EXPERIMENTS.values()}
 # A Path, since Snakemake leaves it out when it compares params: the folders may move.
 SCRIPTS = Path(os.path.relpath(f"{workflow.basedir}/workflow_scripts"))
@@ -57,7 +56,6 @@ wildcard_constraints:
     i=r"\d+",
     model=r"[^/@]+",
     estimation=r"[^/@]+",
-    fold="|".join(sorted(FOLDS)) or "none",
     # A model's own folder, and the folder of a mean of models.
     run=r"em/iteration-\d+/(?!ensemble/)[^/]+|controls/(?!ensemble/)[^/]+",
     without_em=r"em/iteration-0/[^/@]+|controls/(?!ensemble/)[^/@]+",

@@ -137,13 +137,12 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
         " --out {output.weights:q} 2>&1 | tee -i {log:q}"
 
 
-rule validate:  # line 10: both stages of a model on ratings that it was not fine-tuned on
+rule validate:  # line 10: both stages of a model on the ratings held out
     input:
         index=lambda wildcards: of(wildcards).data.index("segments"),
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         pretrained=lambda wildcards: of(wildcards).weights(wildcards.run, "pretrained"),
         finetuned=lambda wildcards: of(wildcards).weights(wildcards.run, "finetuned"),
-        folds=lambda wildcards: of(wildcards).fold_weights(wildcards.run),
     output:
         scores="results/{experiment}/{run}/validation.json",
         ratings="results/{experiment}/{run}/validation.ratings.csv",
@@ -174,7 +173,7 @@ rule validate:  # line 10: both stages of a model on ratings that it was not fin
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " {params.speed}"
         " --index {input.index:q} --scorer pretrained {input.pretrained:q}"
-        " --scorer finetuned {input.finetuned:q} --weights {input.folds:q} --out {output.scores:q}"
+        " --scorer finetuned {input.finetuned:q} --out {output.scores:q}"
         " --ratings {output.ratings:q} 2>&1 | tee -i {log:q}"
 
 

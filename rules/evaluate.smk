@@ -7,7 +7,6 @@ use rule validate as test with:  # both stages of a model on the test set, where
         splits=ancient(lambda wildcards: of(wildcards).data.split_check),
         pretrained=lambda wildcards: of(wildcards).weights(wildcards.run, "pretrained"),
         finetuned=lambda wildcards: of(wildcards).weights(wildcards.run, "finetuned"),
-        folds=[],
     output:
         scores="results/{experiment}/{run}/test.json",
         ratings="results/{experiment}/{run}/test.ratings.csv",
@@ -55,12 +54,14 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
         script=SCRIPTS / "weigh_members.py",
         cfg=lambda wildcards: of(wildcards).settings.ensemble(),
         code=code("weigh_members.py"),
+        # Named alone: who weighs need not wait for them.
+        joined=lambda wildcards: shlex.join(of(wildcards).ensemble_weights(wildcards.group)),
     message:
         "Weigh the members of {wildcards.group}"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --validation {input.validation:q} --earlier {input.earlier:q}"
-        " --out {output.members:q} 2>&1 | tee -i {log:q}"
+        " --weights {params.joined} --out {output.members:q} 2>&1 | tee -i {log:q}"
 
 
 rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or of the controls

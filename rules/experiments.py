@@ -8,8 +8,7 @@ from datasets import Dataset
 from entries import as_argument, files_of, initial_models, split_member
 from job_settings import JobSettings
 
-from segment_em.provenance import canonical
-from segment_em.terms import FINETUNED, PRETRAINED, STAGES, fold_stage
+from segment_em.terms import FINETUNED, PRETRAINED, REFIT, STAGES
 
 # Folders of means of models.
 ENSEMBLE, CONTROL_ENSEMBLE = "ensemble", "controls/ensemble"
@@ -95,22 +94,11 @@ class Experiment:
 
     # Files ---------------------------------------------------------------------------------------
 
-    def stages(self) -> list[str]:
-        """Of each model: pretrained, finetuned, and what is validated in place of the latter."""
-        return [*STAGES, *self._folds()]
-
-    def _folds(self) -> dict[str, int]:
-        return {fold_stage(n): n for n in range(self.config["data"]["validation_folds"])}
-
-    def fold_weights(self, *runs: str) -> list[str]:
-        """What is validated in place of fine-tuned models, where it is not they."""
-        return [self.weights(run, stage) for run in runs for stage in self._folds()]
-
     def weights(self, run: str, stage: str) -> str:
         if stage == PRETRAINED:
             decides = self._of_maximised if "@" in run else self._of_pretrained
         else:
-            decides = partial(self._of_finetuned, stage=stage)
+            decides = partial(self._of_finetuned, again=stage == REFIT)
         return self._file(f"{run}/{stage}.safetensors", lambda: decides(run))
 
     def _of_pretrained(self, run: str) -> tuple[str, list[str]]:
@@ -121,18 +109,9 @@ class Experiment:
         labels = [*self.pseudo_labels(i), self.label_set(i, estimation), *self.calibration(i)]
         return self.settings.maximise(run), [*self.data.index("train"), *labels]
 
-    def _of_finetuned(self, run: str, stage: str) -> tuple[str, list[str]]:
-        # A model and what is validated in its place lie in one folder, so they are shared together.
-        together = canonical(self.settings.validation())
-        inputs = [*self.data.index("segments"), self.weights(run, PRETRAINED), together]
-        return self.settings.finetune(run, self.held_out(stage)), inputs
-
-    def held_out(self, stage: str) -> int | None:
-        """The fold that a fine-tuned model of this stage has not seen; None: it has seen all."""
-        folds = self._folds()
-        if stage != FINETUNED:
-            return folds[stage]
-        return None if folds else 0
+    def _of_finetuned(self, run: str, again: bool) -> tuple[str, list[str]]:
+        pretrained = self.weights(run, PRETRAINED)
+        return self.settings.finetune(run, again), [*self.data.index("segments"), pretrained]
 
     def scores(self, run: str, part: str) -> str:
         """validation.json or test.json of a model or an ensemble."""
@@ -146,12 +125,7 @@ class Experiment:
     def _scorers(self, run: str, part: str) -> list[str]:
         if run.rpartition("/")[2] == ENSEMBLE:
             return [self.ensemble(run), *self.scoring_weights(run, part)]
-        in_place = self.fold_weights(run) if part == "validation" else []
-        return [*(self.weights(run, stage) for stage in STAGES), *in_place]
-
-    def scoring_weights(self, group: str, part: str) -> list[str]:
-        """The weights that an ensemble may score a part with."""
-        return self.judged_weights(group) if part == "validation" else self.ensemble_weights(group)
+        return [self.weights(run, stage) for stage in STAGES]
 
     def ratings(self, run: str, part: str) -> str:
         """validation.ratings.csv or test.ratings.csv of a model or an ensemble."""
@@ -173,16 +147,8 @@ class Experiment:
 
     def candidates(self, i: int | str) -> list[str]:
         """The weights of an iteration among which F is chosen."""
-        return [self.weights(run, self._selected_stage(int(i))) for run in self.runs(int(i))]
-
-    def _selected_stage(self, i: int) -> str:
-        return FINETUNED if i else self.em["initial_stage"]
-
-    def judged_candidates(self, i: int) -> list[str]:
-        """The weights that F of an iteration may have, and what is validated in their place."""
-        before = self.judged_candidates(i - 1) if i and self.em["select"] == "so_far" else []
-        runs = self.runs(i) if self._selected_stage(i) == FINETUNED else []
-        return list(dict.fromkeys([*before, *self.candidates(i), *self.fold_weights(*runs)]))
+        stage = "finetuned" if int(i) else self.em["initial_stage"]
+        return [self.weights(run, stage) for run in self.runs(int(i))]
 
     def mean_teacher(self, i: int | str) -> list[str]:
         """members.json of an iteration and what validation says of it, where it may teach."""
@@ -259,12 +225,18 @@ class Experiment:
         )
 
     def ensemble_weights(self, group: str) -> list[str]:
-        """The weights that its members.json may name."""
-        return [self.weights(run, "finetuned") for run in self.may_join(group)]
+        """The weights that join it, of each that may."""
+        again = self.config["ensemble"]["refit"] and group in (ENSEMBLE, CONTROL_ENSEMBLE)
+        return [self.weights(run, REFIT if again else FINETUNED) for run in self.may_join(group)]
 
-    def judged_weights(self, group: str) -> list[str]:
-        """These, and what is validated in their place."""
-        return [*self.ensemble_weights(group), *self.fold_weights(*self.may_join(group))]
+    def validated_weights(self, group: str) -> list[str]:
+        """What validation judged in their place."""
+        return [self.weights(run, FINETUNED) for run in self.may_join(group)]
+
+    def scoring_weights(self, group: str, part: str) -> list[str]:
+        """The weights that an ensemble may score a part with."""
+        of_validation = part == "validation"
+        return self.validated_weights(group) if of_validation else self.ensemble_weights(group)
 
     def predictions(self) -> list[str]:
         """The test set's chunks."""
@@ -308,10 +280,16 @@ class Experiment:
     def kept(self) -> list[str]:
         """Weights, pseudo-labels, predictions: asked for, so that what is deleted is made again."""
         files = [f"{self.folder}/ensemble.json", *self.predictions()]
-        files += [self.weights(run, stage) for run in self.all_runs() for stage in self.stages()]
+        files += self.all_weights()
         for i in range(self.last + 1):
             files += [self.selected(i, "safetensors"), *(self.pseudo_labels(i) if i else [])]
         return files
+
+    def all_weights(self) -> list[str]:
+        """Those of every model, and of what joins an ensemble in its place."""
+        files = [self.weights(run, stage) for run in self.all_runs() for stage in STAGES]
+        files += [file for group in self.groups() for file in self.ensemble_weights(group)]
+        return list(dict.fromkeys(files))
 
     def new_records(self) -> list[str]:
         """The files of new videos; empty where nothing names them."""

@@ -67,9 +67,7 @@ rule finetune:  # lines 3 and 9, eq. 17
         runtime=minutes("train"),
     params:
         script=SCRIPTS / "finetune.py",
-        cfg=lambda wildcards: of(wildcards).settings.finetune(
-            wildcards.run, of(wildcards).held_out(FINETUNED)
-        ),
+        cfg=lambda wildcards: of(wildcards).settings.finetune(wildcards.run),
         code=lambda wildcards: code("finetune.py", *of(wildcards).model_code(wildcards.run)),
         launcher=launcher,
         speed=training_speed,
@@ -82,17 +80,15 @@ rule finetune:  # lines 3 and 9, eq. 17
         " 2>&1 | tee -i {log:q}"
 
 
-use rule finetune as finetune_without_fold with:  # what is validated in place of the model
+use rule finetune as refit with:  # on all ratings, once validation has judged the model without
     output:
-        weights="results/{experiment}/{run}/{fold}.safetensors",
-        how="results/{experiment}/{run}/{fold}.json",
+        weights="results/{experiment}/{run}/refit.safetensors",
+        how="results/{experiment}/{run}/refit.json",
     log:
-        "results/{experiment}/{run}/{fold}.log",
+        "results/{experiment}/{run}/refit.log",
     benchmark:
-        "results/{experiment}/{run}/{fold}.benchmark.tsv"
+        "results/{experiment}/{run}/refit.benchmark.tsv"
     params:
-        cfg=lambda wildcards: of(wildcards).settings.finetune(
-            wildcards.run, of(wildcards).held_out(wildcards.fold)
-        ),
+        cfg=lambda wildcards: of(wildcards).settings.finetune(wildcards.run, again=True),
     message:
-        "Fine-tune {wildcards.run} without {wildcards.fold} of the ratings (lines 3 and 9)"
+        "Fine-tune {wildcards.run} on all ratings, for the ensemble"

@@ -28,9 +28,8 @@ class JobSettings:
     def preflight(self, compared: bool) -> str:
         """compared: whether the experiment is one of an ablation."""
         data = self.config["data"]
-        keys = ("max_frames", "segment_frames")
+        keys = ("max_frames", "segment_frames", "validation_fraction")
         decide = {
-            "validation": self.validation(),
             "threshold": threshold_of(self.config),
             "submission": self.config["evaluation"]["submission"],
             "calibration": self.em["calibration"],
@@ -50,18 +49,13 @@ class JobSettings:
         taken = {key: self.em[key] for key in ("labels", "agreement")}
         return self._training(run, "m_step", estimation=split_member(run)[1], **taken)
 
-    def validation(self) -> dict[str, Any]:
-        """As held_out.Validation."""
-        data = self.config["data"]
-        return {"fraction": data["validation_fraction"], "folds": data["validation_folds"]}
-
-    def finetune(self, run: str, fold: int | None) -> str:
-        """fold: that is held out; None: none."""
-        fraction = self.config["data"]["validation_fraction"]
+    def finetune(self, run: str, again: bool = False) -> str:
+        """again: on all ratings, to join an ensemble."""
+        held_out = None if again else self.config["data"]["validation_fraction"]
         return self._training(
             run,
             "finetune",
-            held_out=None if fold is None else {"fraction": fraction, "number": fold},
+            validation_fraction=held_out,
             unrated_negatives=self.config["training"]["finetune"]["unrated_negatives"],
         )
 
@@ -93,9 +87,6 @@ class JobSettings:
         """What every job that scores videos depends on, beside its input files."""
         return canonical(self._inference() | extra)
 
-    def replay(self) -> str:
-        return self.scoring(validation=self.validation())
-
     def _inference(self) -> dict[str, Any]:
         return {
             "max_frames": self.config["data"]["max_frames"],
@@ -122,7 +113,7 @@ class JobSettings:
         }
         extra = {}
         if part == "validation":
-            extra["validation"] = self.validation()
+            extra["validation_fraction"] = self.config["data"]["validation_fraction"]
         return self.scoring(measure=measure, **extra)
 
     def estimation(self) -> str:

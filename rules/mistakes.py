@@ -159,12 +159,6 @@ def _data_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
             f"data.segment_frames: {data['segment_frames']}; simulated records are rated every "
             f"{RATED_FRAMES} frames"
         )
-    folds, fraction = data["validation_folds"], data["validation_fraction"]
-    if folds * fraction > 1 + 1e-9:  # a third, thrice
-        yield (
-            f"data.validation_folds: {folds} folds of validation_fraction {fraction} are more than "
-            f"all rated videos; lower one of them (a fraction of {1 / folds:.4g} at most)"
-        )
     late = [n for n in config["ensemble"]["shifts"] if n >= data["segment_frames"]]
     if late:
         yield (

@@ -128,7 +128,7 @@ rule replay:  # their scores by F of each iteration and by the ensemble
         runtime=minutes("score"),
     params:
         script=SCRIPTS / "replay.py",
-        cfg=lambda wildcards: of(wildcards).settings.replay(),
+        cfg=lambda wildcards: of(wildcards).settings.scoring(),
         code=lambda wildcards: code(
             "replay.py", *reporting.scorer_models(of(wildcards), wildcards.scorer)
         ),

@@ -44,8 +44,8 @@ def process(e: Experiment) -> dict[str, Any]:
 
 
 def choice_settings(e: Experiment) -> str:
-    videos = e.config["report"]["videos"]
-    return canonical({"videos": videos, "validation": e.settings.validation()})
+    fraction = e.config["data"]["validation_fraction"]
+    return canonical({"videos": e.config["report"]["videos"], "validation_fraction": fraction})
 
 
 def scorers(e: Experiment) -> list[str]:
@@ -54,15 +54,17 @@ def scorers(e: Experiment) -> list[str]:
 
 
 def scorer_file(e: Experiment, scorer: str) -> str:
-    """The file that names who scores: selected.json, or a members.json."""
-    return e.ensemble(scorer) if scorer == "ensemble" else e.selected(scorer[1:], "json")
+    """The file that scores: weights, or a members.json."""
+    if scorer == "ensemble":
+        return e.ensemble(scorer)
+    return e.selected(scorer[1:], "safetensors")
 
 
 def scorer_weights(e: Experiment, scorer: str) -> list[str]:
-    """The weights that it may name, and those that are validated in place of these."""
-    if scorer == "ensemble":
-        return e.judged_weights(scorer)
-    return e.judged_candidates(int(scorer[1:]))
+    """The weights that a members.json may name, by part."""
+    if scorer != "ensemble":
+        return []
+    return _unique([*e.ensemble_weights(scorer), *e.validated_weights(scorer)])
 
 
 def scorer_models(e: Experiment, scorer: str) -> list[str]:
@@ -105,7 +107,7 @@ def told(e: Experiment) -> list[str]:
     made += [file for split in SPLITS for file in e.data.index(split)]
     if e.data.simulated:
         made += [e.data.class_list, *(f for split in SPLITS for f in e.data.record_files(split))]
-    made += [e.weights(run, stage) for run in e.all_runs() for stage in e.stages()]
+    made += e.all_weights()
     for i in range(1, e.last + 1):
         made += [*e.pseudo_labels(i), *e.calibration(i), *e.mean_teacher(i)]
     made += [*e.table_inputs(), *(e.ensemble(group) for group in e.groups()), *estimated(e)]
@@ -135,7 +137,7 @@ def page_settings(e: Experiment) -> str:
             "page": shown
             | {
                 "threshold": e.config["localisation"]["threshold"],
-                "validation": e.settings.validation(),
+                "validation_fraction": e.config["data"]["validation_fraction"],
             },
         }
     )

@@ -20,7 +20,6 @@ from segment_em import (
     report_tables,
     timeline,
 )
-from segment_em.held_out import Validation
 from segment_em.index_files import write_index
 from segment_em.indexing import build_index
 from segment_em.predictions import write_predictions
@@ -66,7 +65,7 @@ def large(classes):
 
 
 SMALL = Size(CLASS_IDS, COUNTS, SHOWN, (6, 58), 100)
-PAGE = report.Page(HOSTILE, "https://example.org/{id}", None, 3, 0.5, Validation(1.0, 0))
+PAGE = report.Page(HOSTILE, "https://example.org/{id}", None, 3, 0.5, 1.0)
 
 
 def mean_of_defined(ap):

@@ -44,9 +44,10 @@ def plain_scores(path, index):
     return found
 
 
-def ensemble_of(folder, paths, shares, **joining):
+def ensemble_of(folder, paths, shares, validated=None, **joining):
     members = [
-        {"weights": path.name, "weight": share} for path, share in zip(paths, shares, strict=True)
+        {"weights": path.name, "weight": share, "validated": judged.name}
+        for path, share, judged in zip(paths, shares, validated or paths, strict=True)
     ]
     told = {"join": "mean", "video_filter": 0.0, "shifts": [0]} | joining
     (folder / "ensemble.json").write_text(json.dumps({"members": members} | told))

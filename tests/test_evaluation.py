@@ -9,7 +9,6 @@ from small_scorers import CLASS_IDS, JOB, SETTINGS, ensemble_of, plain_scores, w
 
 from segment_em import evaluation, ratings_table
 from segment_em.errors import InputError
-from segment_em.held_out import Fold, Validation
 from segment_em.index_files import write_index
 
 MEASURE = evaluation.Measure(top_segments=100_000, replicates=10, seed=0)
@@ -21,10 +20,10 @@ def index_path(tmp_path, small_index):
     return tmp_path / "index.h5"
 
 
-def evaluate(folder, scorers, index_path, validation=None, measure=MEASURE):
+def evaluate(folder, scorers, index_path, fraction=None, measure=MEASURE):
     out, ratings = folder / "out.json", folder / "out.ratings.csv"
     evaluation.evaluate_models(
-        scorers, [index_path], validation, out, ratings, SETTINGS, measure, JOB
+        scorers, [index_path], fraction, out, ratings, SETTINGS, measure, JOB
     )
     return json.loads(out.read_text())["results"], ratings
 
@@ -107,32 +106,17 @@ def test_a_test_set_without_ratings_has_a_table_without_rows(tmp_path, index_pat
 def test_a_validation_part_without_positives_is_refused(tmp_path, index_path):
     path = weights(tmp_path, "w.safetensors", 0)
     with pytest.raises(InputError, match=r"raise data\.validation_fraction"):
-        evaluate(tmp_path, {"x": path}, index_path, Validation(1e-9, 0))
+        evaluate(tmp_path, {"x": path}, index_path, fraction=0.0)
 
 
-def test_each_fold_is_scored_by_the_model_that_has_not_seen_it(tmp_path, index_path, small_index):
-    """Reference: each video alone through the one model, and the other."""
-    finetuned = weights(tmp_path, "finetuned.safetensors", 0)
-    folds = [weights(tmp_path, f"fold-{n}.safetensors", n + 1) for n in range(2)]
-    validation = Validation(0.5, 2)
-    scorers = {"model": finetuned, "mean": ensemble_of(tmp_path, [finetuned], [1.0])}
-    results, ratings = evaluate(tmp_path, scorers, index_path, validation)
-    table = ratings_table.read(ratings)
-    assert len(table.video_ids) == len(small_index.ratings.class_id) - 1  # one of class 99
-    assert results["model"]["ratings"] == 8
-    columns = np.searchsorted(CLASS_IDS, table.classes)
-    judges = set()
-    for number in range(2):
-        fold = Fold(0.5, number)
-        scores = plain_scores(folds[number], small_index)
-        for row in np.flatnonzero(fold.holds_out(table.video_ids)):
-            segment = table.starts[row] // 5
-            if segment < len(scores[table.video_ids[row]]):
-                expected = scores[table.video_ids[row]][segment, columns[row]]
-                for name in scorers:
-                    assert table.scores[name][row] == pytest.approx(expected, abs=1e-6)
-                judges.add(number)
-    assert judges == {0, 1}
+def test_validation_is_scored_by_members_that_were_not_fine_tuned_on_it(tmp_path, index_path):
+    again, judged = weights(tmp_path, "refit.safetensors", 0), weights(tmp_path, "w.safetensors", 1)
+    joined = ensemble_of(tmp_path, [again], [1.0], validated=[judged])
+    for fraction, member in ((None, again), (1.0, judged)):
+        results, _ = evaluate(tmp_path, {"joined": joined, "one": member}, index_path, fraction)
+        assert results["joined"]["ap"] == results["one"]["ap"]
+    others, _ = evaluate(tmp_path, {"again": again, "judged": judged}, index_path)
+    assert others["again"]["ap"] != others["judged"]["ap"]
 
 
 def test_scorers_of_other_classes_are_evaluated_apart(tmp_path, index_path):

@@ -41,8 +41,7 @@ def own(experiment, files):
 
 
 def weights(experiment):
-    stages = ("pretrained", "finetuned")
-    return [experiment.weights(run, stage) for run in experiment.all_runs() for stage in stages]
+    return experiment.all_weights()
 
 
 def test_a_configuration_without_ablation_is_one_experiment_with_files_of_its_own(config):
@@ -145,44 +144,26 @@ def test_each_initial_model_is_trained_with_a_video_loss_of_its_own_and_may_be_s
     assert experiments_of(config)["demo"].runs(0) == runs[:1]
 
 
-def test_what_is_held_out_from_fine_tuning_is_a_fold_or_nothing(config):
+def test_what_joins_an_ensemble_is_fine_tuned_again_if_that_is_asked_for(config):
     demo = experiments_of(config)["demo"]
-    assert (demo.stages(), demo.held_out("finetuned")) == (["pretrained", "finetuned"], 0)
-    config["data"] |= {"validation_folds": 2}
-    folds = experiments_of(config)["demo"]
-    assert folds.stages() == ["pretrained", "finetuned", "fold-0", "fold-1"]
-    assert [folds.held_out(stage) for stage in folds.stages()[1:]] == [None, 0, 1]
-    with pytest.raises(KeyError):
-        folds.held_out("fold-2")
-
-
-def test_a_model_and_what_is_validated_in_its_place_lie_in_one_folder(config):
-    varied = {f"v{n}": {"data": {"validation_folds": n}} for n in (2, 3)}
-    for experiment in experiments_of(ablation(config, **varied)).values():
-        for run in experiment.all_runs():
-            files = [experiment.weights(run, stage) for stage in experiment.stages()[1:]]
-            assert len({Path(file).parent for file in files}) == 1
-            assert len(files) == 1 + experiment.config["data"]["validation_folds"]
-
-
-def test_the_report_waits_for_what_f_may_be_judged_by(config):
-    config["data"] |= {"validation_folds": 1}
-    config["em"] |= {"initial": "logistic", "initial_stage": "pretrained"}
+    for group in ("ensemble", "controls/ensemble"):
+        runs = demo.averaged(group)
+        assert demo.ensemble_weights(group) == [demo.weights(run, "refit") for run in runs]
+        assert demo.scoring_weights(group, "test") == demo.ensemble_weights(group)
+        finetuned = [demo.weights(run, "finetuned") for run in runs]
+        assert demo.scoring_weights(group, "validation") == finetuned
+    # Members that teach are as validation judged them.
+    teaching = [demo.weights(run, "finetuned") for run in demo.runs(1)]
+    assert demo.ensemble_weights("em/iteration-1/ensemble") == teaching
+    config["ensemble"]["refit"] = False
     demo = experiments_of(config)["demo"]
-    first = demo.weights("em/iteration-0/logistic", "pretrained")
-    assert reporting.scorer_weights(demo, "F0") == [first]
-    found = reporting.scorer_weights(demo, "F1")
-    assert found[0] == first
-    for run in demo.runs(1):
-        assert {demo.weights(run, stage) for stage in ("finetuned", "fold-0")} <= {*found}
-    config["em"]["select"] = "iteration"
-    assert first not in reporting.scorer_weights(experiments_of(config)["demo"], "F1")
+    assert demo.ensemble_weights("ensemble") == demo.validated_weights("ensemble")
 
 
 VARIATIONS = {
-    # What a variation has to train again, of 26 weights; the rest is the default's.
+    # What a variation has to train again, of 35 weights; the rest is the default's.
     "threshold": ({"em": {"threshold": {"share": 0.5}}}, "em/iteration-[12]"),
-    "fine-tuning": ({"training": {"finetune": {"epochs": 3}}}, "em/iteration-[12]|finetuned"),
+    "fine-tuning": ({"training": {"finetune": {"epochs": 3}}}, "em/iteration-[12]|finetuned|refit"),
     "pooling": (
         {"training": {"video_loss": "linear_softmax"}},
         "em/iteration-0/logistic/|em/iteration-[12]|controls",

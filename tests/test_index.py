@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segment_em.errors import InputError
-from segment_em.index import columns_of, segments_of
+from segment_em.index import columns_of, in_validation, segments_of
 from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
 from segment_em.records import Ratings, encode_example, write_records
@@ -479,6 +479,23 @@ def test_of_files_that_disagree_the_modality_is_named(tmp_path):
     expected = r"float32.h5: rgb has .* \(8, 'float32', 1.0, 0.0\), but \(8, 'float16', 1.0, 0.0\)"
     with pytest.raises(InputError, match=expected):
         build_index(paths, {"rgb": 8}, 5)
+
+
+# Splitting.
+
+
+@pytest.mark.parametrize(("video_id", "share"), [("x4Qp", 0xD085), ("vidéo", 0xBC6B)])
+def test_split_follows_the_sha256_of_the_id(video_id, share):
+    # share: first four digits of `printf x4Qp | sha256sum`, and of vidéo
+    assert in_validation([video_id], share / 2**16).tolist() == [False]
+    assert in_validation(np.array([video_id]), (share + 1) / 2**16).tolist() == [True]
+
+
+def test_adding_videos_moves_none_between_the_parts():
+    ids = [f"video{number}" for number in range(2000)]
+    before = in_validation(np.array(ids[500:1000]), 0.2)
+    assert in_validation(ids, 0.2)[500:1000].tolist() == before.tolist()
+    assert abs(in_validation(ids, 0.2).mean() - 0.2) < 0.03
 
 
 # Classes.

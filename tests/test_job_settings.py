@@ -23,13 +23,12 @@ def jobs(config):
     return {
         "pretrain": settings.pretrain("em/iteration-0/logistic"),
         "maximise": settings.maximise(run),
-        "finetune": settings.finetune(run, 0),
-        "refit": settings.finetune(run, None),
+        "finetune": settings.finetune(run),
+        "refit": settings.finetune(run, again=True),
         "validation": settings.evaluation("validation"),
         "test": settings.evaluation("test"),
         "estimation": settings.estimation(),
         "scoring": settings.scoring(),
-        "replay": settings.replay(),
         "description": settings.description(),
         "first selection": settings.selection(0),
         "selection": settings.selection(1),
@@ -42,7 +41,7 @@ def jobs(config):
 
 TUNED = {"finetune", "refit"}
 TRAINED = {"pretrain", "maximise"} | TUNED
-SCORED = {"validation", "test", "estimation", "scoring", "replay", "description"}
+SCORED = {"validation", "test", "estimation", "scoring", "description"}
 BOOTSTRAPPED = {"validation", "test", "first selection", "selection", "ensemble"}
 DECIDED = {
     # setting: (another value, the jobs that it decides)
@@ -55,8 +54,8 @@ DECIDED = {
     "training.clip_norm": (0.5, TRAINED),
     "training.least_steps": (50, TRAINED),
     "training.video_loss": ("attention", {"pretrain"}),
-    "data.validation_fraction": (0.4, {"finetune", "validation", "replay", "preflight"}),
-    "data.validation_folds": (2, {"validation", "replay", "preflight"}),
+    "data.validation_fraction": (0.4, {"finetune", "validation", "preflight"}),
+    "ensemble.refit": (False, {"ensemble"}),
     "em.initial_stage": ("pretrained", {"first selection"}),
     "em.agreement": (True, {"maximise"}),
     "em.labels": ("soft", {"maximise"}),
@@ -87,6 +86,6 @@ def test_each_run_stage_and_seed_draws_numbers_of_its_own(config):
         settings = experiments_of(config | {"seed": seed})["demo"].settings
         texts = [settings.maximise(run) for run in members]
         texts += [settings.pretrain("controls/bigru")]
-        texts += [settings.finetune(run, 0) for run in [*members, "controls/bigru"]]
+        texts += [settings.finetune(run) for run in [*members, "controls/bigru"]]
         seeds |= {json.loads(text)["seed"] for text in texts}
     assert len(seeds) == 2 * 6

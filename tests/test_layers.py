@@ -70,7 +70,7 @@ ORDER = [
     {"weighing", "selection"},
     {"ablation"},
     {"index", "movers"},
-    {"index_files", "left_out", "localisation", "held_out"},
+    {"index_files", "left_out", "localisation"},
     {"preflight"},
     {"annotations"},
     {"own_features"},

@@ -22,7 +22,7 @@ from segment_em import (
 )
 from segment_em.candidates import Comparison
 from segment_em.errors import InputError
-from segment_em.held_out import Fold, Validation
+from segment_em.index import in_validation
 from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
 from segment_em.label_sets import label_set
@@ -33,7 +33,6 @@ FEATURES = {"rgb": 8, "audio": 4}
 CLASSES = [3, 8, 20]
 JOB = Job(config={}, inputs=[], threads=1, workers=0, gpus=0)
 TRAINING = TrainingJob(*JOB.__dict__.values(), state_minutes=60, compile=False)
-ALL = Validation(1.0, 0)
 SCORED = scoring.Inference(max_frames=300, segment_frames=5, precision="float32", videos=4)
 MEASURE = evaluation.Measure(top_segments=100_000, replicates=5, seed=0)
 
@@ -99,7 +98,7 @@ class Process:
         model = settings(architecture)
         stages.pretrain(model, "mean", [self.index["train"]], self.classes, pretrained, TRAINING)
         rated = [self.index["rated"]]
-        stages.finetune(model, Fold(0.3, 0), 0.0, pretrained, rated, tuned, TRAINING)
+        stages.finetune(model, 0.3, 0.0, pretrained, rated, tuned, TRAINING)
         return tuned
 
     def estimate(self, weights):
@@ -112,9 +111,9 @@ class Process:
         scoring.predict(weights, self.index["test"], path, SCORED, JOB)
         return path
 
-    def evaluate(self, weights, split="test", validation=None):
+    def evaluate(self, weights, split="test", fraction=None):
         out = self.folder / f"{split}.json"
-        inputs = ({"model": weights}, [self.index[split]], validation, out)
+        inputs = ({"model": weights}, [self.index[split]], fraction, out)
         evaluation.evaluate_models(*inputs, ratings_table.beside(out), SCORED, MEASURE, JOB)
         return json.loads(out.read_text())["results"]["model"]
 
@@ -247,7 +246,7 @@ def test_ratings_that_disagree_are_not_used_and_equal_ones_count_once(tmp_path):
 def rated_names():
     """An id that falls to fine-tuning and one that falls to validation."""
     names = list(map(str, range(99)))
-    validates = Fold(0.3, 0).holds_out(names)
+    validates = in_validation(names, 0.3)
     return [next(n for n, v in zip(names, validates, strict=True) if v == side) for side in (0, 1)]
 
 
@@ -260,13 +259,13 @@ def test_one_video_on_each_side_is_enough(tmp_path):
     )
     told = process.run()
     assert set(told.submission["3"].split()) == {f"b:{start}" for start in (0, 5, 10)}
-    assert process.evaluate(process.train(), "rated", Validation(0.3, 0))["videos"] == 1
+    assert process.evaluate(process.train(), "rated", 0.3)["videos"] == 1
 
 
 def test_a_single_rated_video_leaves_nothing_to_validate_on(tmp_path):
     process = Process(tmp_path, rated=[video(rated_names()[0], 12, ratings=RATED)])
     with pytest.raises(InputError, match="validation: 0 videos without a positive rating"):
-        process.evaluate(process.train(), "rated", Validation(0.3, 0))
+        process.evaluate(process.train(), "rated", 0.3)
 
 
 def test_one_class_is_enough(tmp_path):
@@ -287,7 +286,7 @@ def test_one_class_and_a_video_of_one_frame_with_any_id_reach_calibration_and_th
     odd = video("c\r🎬", 1, ratings=[(0, 3, 1), (5, 3, 1)])
     process = Process(tmp_path, rated=[*some("rated"), odd], test=[*some("test"), odd], classes=[3])
     weights = process.train()
-    result = process.evaluate(weights, "rated", ALL)
+    result = process.evaluate(weights, "rated", 1.0)
     selected = tmp_path / "selected.json"
     draws = Comparison("map", replicates=5, seed=0)
     selection.select([tmp_path / "rated.json"], ["model"], None, None, draws, selected, {})
@@ -304,7 +303,7 @@ def test_one_class_and_a_video_of_one_frame_with_any_id_reach_calibration_and_th
 
     files = [process.index["test"]], [process.predict(weights)], [process.index["rated"]]
     limits = {"test": 2, "validation": 7}
-    shown_videos.choose(*files, ALL, limits, tmp_path / "videos.csv")
+    shown_videos.choose(*files, 1.0, limits, tmp_path / "videos.csv")
     shown = shown_videos.read_shown(tmp_path / "videos.csv")
     assert len(shown["test"]) == 2
     assert "c\r🎬" in shown["validation"]

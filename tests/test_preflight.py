@@ -8,17 +8,15 @@ import pytest
 
 from segment_em import preflight
 from segment_em.errors import InputError
-from segment_em.held_out import Validation
 
 CLASSES = np.array([3, 8, 20, 50])
 QUANTILE = {"rule": "class_quantile", "share": 0.35, "other_share": 0.05}
 FIXED = {"rule": "fixed", "delta": 0.9}
-NOTHING_HELD_OUT = Validation(1e-9, 0)
 
 
-def settings(threshold=QUANTILE, validation=NOTHING_HELD_OUT, max_frames=60, **changes):
+def settings(threshold=QUANTILE, validation_fraction=1e-9, max_frames=60, **changes):
     others = {"submission": True, "calibration": "none", "compared": False} | changes
-    return preflight.PlannedRun(max_frames, 5, validation, threshold, **others)
+    return preflight.PlannedRun(max_frames, 5, validation_fraction, threshold, **others)
 
 
 def splits_of(index):
@@ -55,36 +53,10 @@ def test_ratings_of_what_is_cut_do_not_count_for_fine_tuning(small_index):
 
 
 def test_held_out_ratings_are_counted_apart(small_index):
-    table = table_of(small_index, validation=Validation(1 - 1e-9, 0))
+    table = table_of(small_index, validation_fraction=1 - 1e-9)
     assert table["ratings"].tolist() == [0, 0, 0, 0]
     assert table["validation_ratings"].tolist() == [4, 1, 3, 0]
     assert table["validation_positives"].tolist() == [2, 0, 3, 0]
-
-
-def test_with_folds_each_rating_serves_fine_tuning_and_validation(small_index):
-    table = table_of(small_index, validation=Validation(0.5, 2))
-    assert table["ratings"].tolist() == [4, 1, 2, 0]
-    assert table["validation_ratings"].tolist() == [4, 1, 3, 0]
-
-
-def test_a_fold_without_which_nothing_is_left_to_fine_tune_on_is_refused(small_index):
-    alone = small_index.take(small_index.video_ids == "a")
-    planned = settings(validation=Validation(0.5, 2))
-    table = preflight.class_table(alone, alone, CLASSES, {}, planned)
-    assert table["ratings"].any()
-    with pytest.raises(InputError, match=r"none of \d+ ratings is for fine-tuning without fold \d"):
-        preflight.refuse(table, splits_of(alone), planned)
-
-
-def test_classes_whose_positive_ratings_lie_in_one_fold_are_named(small_index):
-    planned = settings(validation=Validation(0.5, 2))
-    # Of the positive ratings a has one of 3 and one of 20, e one of 3; they are in two folds.
-    rated = small_index.take(np.isin(small_index.video_ids, ["a", "e"]))
-    table = preflight.class_table(rated, rated, CLASSES, {}, planned)
-    (line,) = preflight.warnings_of_folds(table, rated, planned)
-    assert "positive ratings for fine-tuning lie in one fold of them (20)" in line
-    assert preflight.warnings_of_folds(table, small_index, planned) == []
-    assert preflight.warnings_of_folds(table, rated, settings()) == []
 
 
 def test_each_thing_that_will_starve_is_told_with_its_classes_and_a_remedy(small_index):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from small_records import FEATURES
 
-from segment_em.held_out import Validation
 from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
 from segment_em.predictions import write_predictions
@@ -45,7 +44,7 @@ def sources(tmp_path):
 
 def chosen(sources, tmp_path, test, validation=9):
     limits = {"test": test, "validation": validation}
-    choose(*sources, Validation(1.0, 0), limits, tmp_path / "videos.csv")
+    choose(*sources, 1.0, limits, tmp_path / "videos.csv")
     return read_shown(tmp_path / "videos.csv")
 
 

@@ -13,13 +13,14 @@ from torch.nn import functional
 
 from segment_em import labels, maximisation, stages
 from segment_em.checkpoint import Specification, load_weights
-from segment_em.held_out import Fold
+from segment_em.index import in_validation
 from segment_em.index_files import write_index
 from segment_em.provenance import TrainingJob
 
 JOB = TrainingJob({}, [], threads=1, workers=0, gpus=0, state_minutes=60, compile=False)
 CLASS_IDS = [3, 8, 20]
 MODALITIES = [list(pair) for pair in FEATURES.items()]
+ALL_TUNE = 1e-9  # a share of validation that no video falls into
 
 
 def settings(options=(), **changes):
@@ -139,23 +140,22 @@ def test_attention_has_two_outputs_a_class_while_it_trains_and_one_after(pretrai
     assert load_weights(out)[0].classifier.out_features == 3
 
 
-@pytest.mark.parametrize("held_out", [None, Fold(0.3, 0), Fold(0.5, 0), Fold(0.5, 1), Fold(0.7, 0)])
+@pytest.mark.parametrize("fraction", [ALL_TUNE, 0.3, 0.5, 0.7, None])
 def test_fine_tuning_sees_no_video_of_validation(
-    tmp_path, index_path, small_index, pretrained, handed, held_out
+    tmp_path, index_path, small_index, pretrained, handed, fraction
 ):
     ids = small_index.video_ids
     # Rated for these classes where there are frames, within the first 25: a and b.
-    expected = {"a", "b"}
-    if held_out:
-        expected -= set(ids[held_out.holds_out(ids)].tolist())
+    held_out = ids[in_validation(ids, fraction or ALL_TUNE)]
+    expected = {"a", "b"} - set(held_out.tolist())
     assert expected, "all are for validation"
     out = tmp_path / "tuned.safetensors"
-    stages.finetune(settings(), held_out, 0.0, pretrained(), [index_path], out, JOB)
+    stages.finetune(settings(), fraction, 0.0, pretrained(), [index_path], out, JOB)
     assert set(handed["clips"].reader.index.video_ids[handed["rows"]].tolist()) == expected
 
 
 def test_some_of_these_shares_divide_the_rated_videos(small_index):
-    held_out = {tuple(Fold(f, 0).holds_out(["a", "b"]).tolist()) for f in (0.3, 0.5, 0.7)}
+    held_out = {tuple(in_validation(np.array(["a", "b"]), f).tolist()) for f in (0.3, 0.5, 0.7)}
     assert held_out & {(True, False), (False, True)}
 
 
@@ -165,7 +165,7 @@ def test_unrated_segments_are_there_where_a_model_looks_at_its_neighbours(
 ):
     weights = pretrained(options={"context": context})
     out = tmp_path / "tuned.safetensors"
-    stages.finetune(settings(), None, 0.0, weights, [index_path], out, JOB)
+    stages.finetune(settings(), ALL_TUNE, 0.0, weights, [index_path], out, JOB)
     assert handed["clips"].labelled_segments_only == (context == 0)
 
 
@@ -173,7 +173,7 @@ def test_unrated_segments_are_there_where_a_model_looks_at_its_neighbours(
 def test_unrated_classes_count_as_configured(tmp_path, index_path, pretrained, handed, negatives):
     """Video b carries 20; rated are 20 in segment 0, yes, and 3 in segment 1, no."""
     out = tmp_path / "tuned.safetensors"
-    stages.finetune(settings(), None, negatives, pretrained(), [index_path], out, JOB)
+    stages.finetune(settings(), ALL_TUNE, negatives, pretrained(), [index_path], out, JOB)
     logits = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]])
     softplus = functional.softplus
     total = softplus(torch.tensor(-3.0)) + softplus(torch.tensor(4.0))

@@ -87,7 +87,7 @@ def for_fine_tuning(folder):
     architecture, options, features, segment_frames = (SETTINGS[key] for key in keys)
     fresh = Specification(architecture, options, features, CLASS_IDS, segment_frames)
     save_weights(folder / "pretrained.safetensors", fresh.build(), fresh, {}, "cpu")
-    config = {"held_out": None, "unrated_negatives": 0.0}
+    config = {"validation_fraction": 0.0, "unrated_negatives": 0.0}
     return config, {"--weights": folder / "pretrained.safetensors"}
 
 

@@ -13,7 +13,8 @@ JOINING = weighing.Joining("validation", "geometric", 0.5, [0, 2])
 
 
 def weigh(folder, paths, earlier=(), joining=JOINING, by=COMPARISON):
-    weighing.weigh(paths, earlier, joining, by, folder / "ensemble/members.json", {})
+    weights = [path.with_name("finetuned.safetensors") for path in [*paths, *earlier]]
+    weighing.weigh(paths, earlier, weights, joining, by, folder / "ensemble/members.json", {})
     return ensemble.read(folder / "ensemble/members.json")
 
 
@@ -39,6 +40,19 @@ def test_an_ensemble_names_its_members_and_how_they_are_joined(tmp_path):
     np.testing.assert_allclose(high / low, np.exp(2))  # .1 below, standard error .05
     assert (found.join, found.video_filter, found.shifts) == ("geometric", 0.5, (0, 2))
     assert "../em/a/finetuned.safetensors" in (tmp_path / "ensemble/members.json").read_text()
+
+
+def test_members_that_were_fine_tuned_again_join_by_what_validation_says_of_the_others(tmp_path):
+    paths = [model(tmp_path / "em", "a", 0.7, 0.03), model(tmp_path / "em", "b", 0.8, 0.04)]
+    refits = [path.with_name("refit.safetensors") for path in paths]
+    out = tmp_path / "ensemble/members.json"
+    weighing.weigh(paths, [], refits, JOINING, COMPARISON, out, {})
+    joined, judged = ensemble.read(out), ensemble.read(out, validated=True)
+    assert [path for path, _ in joined.members] == refits
+    assert [path.name for path, _ in judged.members] == ["finetuned.safetensors"] * 2
+    assert [share for _, share in joined.members] == [share for _, share in judged.members]
+    assert ensemble.with_members(out, validated=True)[1:] == [path for path, _ in judged.members]
+    np.testing.assert_allclose(joined.members[1][1] / joined.members[0][1], np.exp(2))
 
 
 def test_weights_are_by_the_criterion(tmp_path):

@@ -115,10 +115,6 @@ WRONG = {
         {"data.validation_fraction": 1},
         "data.validation_fraction: 1.0 is greater than or equal to the maximum of 1",
     ),
-    "more folds than there are videos": (
-        {"data.validation_fraction": 0.4, "data.validation_folds": 3},
-        "data.validation_folds: 3 folds of validation_fraction 0.4 are more than all rated videos",
-    ),
     "nothing for validation": (
         {"data.validation_fraction": 0},
         "data.validation_fraction: 0.0 is less than or equal to the minimum of 0",

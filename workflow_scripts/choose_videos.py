@@ -1,7 +1,6 @@
 """Choose the videos that the report shows."""
 
 from segment_em import command_line, provenance, shown_videos
-from segment_em.held_out import Validation
 
 
 def main() -> None:
@@ -11,8 +10,8 @@ def main() -> None:
     parser.add_argument("--segments", nargs="+", required=True, help="index of the rated videos")
     parser.add_argument("--out", required=True, help="CSV with the columns part, video_id")
     args = parser.parse_args()
-    validation, limits = Validation(**args.config["validation"]), args.config["videos"]
-    shown_videos.choose(args.test, args.predictions, args.segments, validation, limits, args.out)
+    fraction, limits = args.config["validation_fraction"], args.config["videos"]
+    shown_videos.choose(args.test, args.predictions, args.segments, fraction, limits, args.out)
     inputs = [*args.test, *args.predictions, *args.segments]
     provenance.write_how(args.out, provenance.stamp(args.config, inputs))
 

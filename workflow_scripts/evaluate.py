@@ -1,6 +1,6 @@
 """mAP@100,000 of models and ensembles on rated segments."""
 
-from segment_em import command_line, ensemble, evaluation, held_out, scoring
+from segment_em import command_line, ensemble, evaluation, scoring
 
 
 def main() -> None:
@@ -19,13 +19,13 @@ def main() -> None:
     scorers = dict(args.scorer)
     config = dict(args.config)
     measure = evaluation.Measure(**config.pop("measure"))
-    told = config.pop("validation", None)
-    validation = held_out.Validation(**told) if told else None
-    files = [file for path in scorers.values() for file in ensemble.with_members(path)]
+    fraction = config.pop("validation_fraction", None)
+    read = [ensemble.with_members(path, fraction is not None) for path in scorers.values()]
+    files = [file for members in read for file in members]
     job = command_line.job(args, inputs=[*args.index, *files, *args.weights])
     settings = scoring.Inference(**config, videos=args.videos)
     evaluation.evaluate_models(
-        scorers, args.index, validation, args.out, args.ratings, settings, measure, job
+        scorers, args.index, fraction, args.out, args.ratings, settings, measure, job
     )
 
 

@@ -1,7 +1,6 @@
 """Algorithm 1, lines 3 and 9: fine-tune a model on the human ratings."""
 
 from segment_em import command_line, stages
-from segment_em.held_out import Fold
 
 
 def main() -> None:
@@ -10,11 +9,10 @@ def main() -> None:
     parser.add_argument("--weights", required=True, help="the pretrained model")
     args = parser.parse_args()
     config = dict(args.config)
-    held_out, negatives = config.pop("held_out"), config.pop("unrated_negatives")
+    fraction, negatives = (config.pop(k) for k in ("validation_fraction", "unrated_negatives"))
     job = command_line.training_job(args, inputs=[*args.index, args.weights])
     settings = stages.Training(**config)
-    fold = held_out and Fold(**held_out)
-    stages.finetune(settings, fold, negatives, args.weights, args.index, args.out, job)
+    stages.finetune(settings, fraction, negatives, args.weights, args.index, args.out, job)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import numpy as np
 
 from segment_em import command_line, preflight, provenance
 from segment_em.class_lists import read_class_list, read_vocabulary
-from segment_em.held_out import Validation
 from segment_em.index_files import read_index
 from segment_em.tables import write_table
 
@@ -18,8 +17,7 @@ def main() -> None:
     parser.add_argument("--vocabulary", nargs="?", help="CSV with columns Index, Name")
     parser.add_argument("--out", required=True, help="preflight.csv")
     args = parser.parse_args()
-    validation = Validation(**args.config["validation"])
-    planned = preflight.PlannedRun(**args.config | {"validation": validation})
+    planned = preflight.PlannedRun(**args.config)
     paths = {"train": args.train, "segments": args.segments, "test": args.test}
     splits = {split: read_index(chunks) for split, chunks in paths.items()}
     names = read_vocabulary(args.vocabulary) if args.vocabulary else {}

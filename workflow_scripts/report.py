@@ -1,7 +1,6 @@
 """Write report.html: what a run found, and a viewer of its videos, on one page."""
 
 from segment_em import command_line, provenance, report, report_tables
-from segment_em.held_out import Validation
 
 
 def main() -> None:
@@ -31,9 +30,7 @@ def main() -> None:
         args.scores,
         args.truth,
     )
-    told = args.config["page"]
-    page = report.Page(**told | {"validation": Validation(**told["validation"])})
-    report.write_report(sources, process, page, args.out)
+    report.write_report(sources, process, report.Page(**args.config["page"]), args.out)
     inputs = [file for files in sources for file in files]
     provenance.write_how(args.out, provenance.stamp(args.config, inputs))
 

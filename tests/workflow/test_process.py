@@ -23,6 +23,7 @@ from segment_em.predictions import read_predictions
 
 pytestmark = pytest.mark.slow
 
+TUNED = ["finetuned", "refit"]
 LAST_ITERATION = [
     "transformer_early@video_prior",
     "transformer_late@label_corrected",
@@ -85,7 +86,7 @@ def test_every_member_has_its_weights_with_a_json_beside_them(results):
 
 def test_every_training_leaves_its_curves_beside_its_weights(results):
     weights = [path for path in results.rglob("*.safetensors") if path.stem != "selected"]
-    assert len(weights) == 2 * (7 + 4)
+    assert len(weights) == 2 * (7 + 4) + (4 + 4)  # last members and controls are fine-tuned again
     for path in weights:
         losses = json.loads(path.with_suffix(".json").read_text())["stamp"]["epoch_losses"]
         found = curves_in(path.parent / "events" / path.stem)
@@ -112,6 +113,20 @@ def test_the_selected_model_is_the_best_of_all_so_far(results):
         assert copy.read_bytes() == chosen.read_bytes()
 
 
+def test_what_joins_has_seen_all_ratings_and_what_is_validated_its_part_only(results):
+    for run in (results / "controls/bigru", results / "em/iteration-2" / LAST_ITERATION[0]):
+        seen = [json.loads((run / f"{name}.json").read_text())["stamp"] for name in TUNED]
+        assert [stamp["config"].pop("validation_fraction") for stamp in seen] == [0.5, None]
+        assert seen[0]["config"] == seen[1]["config"]
+        assert seen[0]["inputs"] == seen[1]["inputs"]
+    for group, runs in (("ensemble", "em/iteration-2"), ("controls/ensemble", "controls")):
+        told = json.loads((results / group / "members.json").read_text())["members"]
+        paths = [(results / group / member["weights"]).resolve() for member in told]
+        assert paths
+        assert all(path.name == "refit.safetensors" for path in paths)
+        assert {path.parent.parent for path in paths} == {(results / runs).resolve()}
+
+
 def test_predictions_are_the_weighted_mean_of_the_members(tiny_run, results):
     """Reference: each member's scores of one chunk by a plain forward pass, video by video."""
     path = next((results / "predictions").glob("*.h5"))
@@ -121,7 +136,7 @@ def test_predictions_are_the_weighted_mean_of_the_members(tiny_run, results):
     index.files[:] = [str(tiny_run / file) for file in index.files]
     clips = Clips(FrameReader(index, 60), 5, None, False)
     models = [
-        load_weights(results / "em/iteration-2" / member / "finetuned.safetensors")[0].eval()
+        load_weights(results / "em/iteration-2" / member / "refit.safetensors")[0].eval()
         for member in LAST_ITERATION
     ]
     maps, sds = np.array([validation_of(results, member) for member in LAST_ITERATION]).T

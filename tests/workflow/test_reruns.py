@@ -31,7 +31,14 @@ CONTROLS = [EARLY_CONTROL, NEXTVLAD_CONTROL]
 
 
 def weights(*runs):
-    return {f"{run}/{stage}.safetensors" for run in runs for stage in ("pretrained", "finetuned")}
+    stages = ("pretrained", "finetuned")
+    return {f"{run}/{stage}.safetensors" for run in runs for stage in stages} | refit(*runs)
+
+
+def refit(*runs):
+    """What joins the ensembles: members of the last iteration, and controls."""
+    join = [run for run in runs if run.startswith(("controls/", "em/iteration-2/"))]
+    return {f"{run}/refit.safetensors" for run in join}
 
 
 def scores(*runs):
@@ -264,16 +271,17 @@ SETTINGS = {
         setting("data.validation_fraction", 0.4),
         PREFLIGHT
         | EVERYTHING_TRAINED
-        - {f"{run}/pretrained.safetensors" for run in (LOGISTIC, EARLY_CONTROL, NEXTVLAD_CONTROL)},
+        - {f"{run}/pretrained.safetensors" for run in (LOGISTIC, EARLY_CONTROL, NEXTVLAD_CONTROL)}
+        - refit(*CONTROLS),
     ),
-    "folds": (
-        setting("data.validation_folds", 2),
-        PREFLIGHT
-        | {f"{run}/fold-{n}.safetensors" for run in [*MEMBERS, *CONTROLS] for n in range(2)}
-        | EVERYTHING_TRAINED
-        - {f"{run}/pretrained.safetensors" for run in (LOGISTIC, EARLY_CONTROL, NEXTVLAD_CONTROL)},
+    "members of the ensemble": (
+        setting("ensemble", {"members": "any"}),
+        {f"{EARLY_1}/refit.safetensors"} | ENSEMBLE | TABLE,
     ),
-    "members of the ensemble": (setting("ensemble", {"members": "any"}), ENSEMBLE | TABLE),
+    "members that are not fine-tuned again": (
+        setting("ensemble", {"refit": False}),
+        ENSEMBLE | CONTROL_ENSEMBLE | TABLE,
+    ),
     "weights of the members": (
         setting("ensemble", {"weights": "equal"}),
         ENSEMBLE | CONTROL_ENSEMBLE | TABLE,

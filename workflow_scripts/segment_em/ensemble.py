@@ -94,19 +94,21 @@ class Ensemble:
         return np.sqrt(_weighted_mean(squares, weights)).astype(np.float32)
 
 
-def read(path: str | Path) -> Ensemble:
+def read(path: str | Path, validated: bool = False) -> Ensemble:
     """A members.json, ensemble.json or selected.json; of any other file just itself.
 
-    Raises InputError if the ensemble cannot be read.
+    validated: with what validation judged in place of members that were fine-tuned again. Raises
+    InputError if the ensemble cannot be read.
     """
     path = Path(path)
     if path.suffix != ".json":
         return Ensemble.of_one(path)
+    key = "validated" if validated else "weights"
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         members = tuple(
             # Normal, since the stamp of a result names the file as the workflow does.
-            (Path(os.path.normpath(path.parent / member["weights"])), float(member["weight"]))
+            (Path(os.path.normpath(path.parent / member[key])), float(member["weight"]))
             for member in told["members"]
         )
         if told["join"] not in JOINS:
@@ -126,9 +128,10 @@ def members_of(path: str | Path) -> list[tuple[Path, float]]:
     return list(read(path).members)
 
 
-def with_members(path: str | Path) -> list[Path]:
-    """An ensemble's file and the weights of its members; of any other file just itself."""
-    return list(dict.fromkeys([Path(path), *(file for file, _ in members_of(path))]))
+def with_members(path: str | Path, validated: bool = False) -> list[Path]:
+    """An ensemble's file and the weights of its members, see read; of any other just itself."""
+    members = read(path, validated).members
+    return list(dict.fromkeys([Path(path), *(file for file, _ in members)]))
 
 
 def filtered(scores_NC: np.ndarray, counts_V: np.ndarray, power: float) -> np.ndarray:
@@ -177,6 +180,7 @@ def describe(
     for member, file in zip(joined["members"], files, strict=True):
         member["weights"] = os.path.relpath(file, Path(out).parent)
         member["digest"] = file_digest(file)
+        member.pop("validated", None)  # a copy of the run may go without it
     whole = {"format": FORMAT} | joined | asdict(description) | {"stamp": dict(stamp)}
     write_json(out, whole)
     write_how(out, stamp)

@@ -7,17 +7,14 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segment_em import ensemble, ratings_table
-from segment_em.ensemble import Ensemble
 from segment_em.errors import InputError
 from segment_em.files import scratch, write_json
-from segment_em.held_out import Validation
 from segment_em.index import Index, indptr_of
 from segment_em.index_files import read_index
 from segment_em.metrics import Evaluation, Rated, evaluate
@@ -55,7 +52,7 @@ class Evaluated:
 def evaluate_models(
     scorers: Mapping[str, str | Path],
     index_paths: Sequence[str | Path],
-    validation: Validation | None,
+    validation_fraction: float | None,
     out: str | Path,
     ratings_out: str | Path,
     settings: Inference,
@@ -64,33 +61,31 @@ def evaluate_models(
 ) -> None:
     """mAP of models and ensembles on the rated videos, and their scores of each rated segment.
 
-    scorers: {name: weights or members.json}. validation: score rated videos by what has not been
-    fine-tuned on them; None: all videos of the index, as for the test set. `out` is JSON,
-    {"results": {name: {"scorer": its file} | result}, "stamp"}, see _result; "map" is null where
-    nothing is rated.
+    scorers: {name: weights or members.json}. validation_fraction: score the validation part of
+    the rated videos, by what was not fine-tuned on them; None: all videos of the index, as for the
+    test set. `out` is JSON, {"results":
+    {name: {"scorer": its file} | result}, "stamp"}, see _result; "map" is null where nothing is
+    rated.
     `ratings_out`: see ratings_table.
     Raises InputError if the scorers have different classes, or validation nothing to measure.
     """
     index = read_index(index_paths)
-    joined = {name: ensemble.read(path) for name, path in scorers.items()}
-    if validation is None:
-        parts = {name: [(scorer, index)] for name, scorer in joined.items()}
-    else:
-        parts = {name: validation.parts(scorer, index) for name, scorer in joined.items()}
-        index = validation.videos(index)
+    held_out = validation_fraction is not None
+    if held_out:
+        index = index.for_validation(validation_fraction)
     evaluated = {
-        name: _evaluated(scored, index, measure, settings, job, out)
-        for name, scored in parts.items()
+        name: _evaluated(Scorer(ensemble.read(path, held_out), index, settings, job), measure, out)
+        for name, path in scorers.items()
     }
     _check_classes(scorers, evaluated)
     results = {
         name: {"scorer": str(scorers[name])} | _result(found, index)
         for name, found in evaluated.items()
     }
-    if validation is not None and any(r["map"] is None for r in results.values()):
+    if held_out and any(r["map"] is None for r in results.values()):
         raise InputError(
-            f"validation: {len(index)} videos without a positive rating of these classes; "
-            + validation.remedy
+            f"validation: {len(index)} videos without a positive rating of these classes; raise "
+            "data.validation_fraction or rate more segments"
         )
     stamp, device = job.stamp(), next(iter(evaluated.values())).device
     ratings_table.write(ratings_out, _ratings(evaluated, index))
@@ -99,26 +94,18 @@ def evaluate_models(
     write_how(out, stamp, device)
 
 
-def _evaluated(
-    parts: Sequence[tuple[Ensemble, Index]],
-    index: Index,
-    measure: Measure,
-    settings: Inference,
-    job: Job,
-    out: str | Path,
-) -> Evaluated:
-    """parts: who scores which videos. index: all these, in their order."""
-    scorers = [Scorer(joined, videos, settings, job) for joined, videos in parts]
-    class_ids = scorers[0].class_ids
-    counts = np.concatenate([scorer.segment_counts() for scorer in scorers])
-    rated, starts = ratings_of_rows(index, counts, class_ids, settings.segment_frames)
+def _evaluated(scorer: Scorer, measure: Measure, out: str | Path) -> Evaluated:
+    counts = scorer.segment_counts()
+    rated, starts = ratings_of_rows(
+        scorer.index, counts, scorer.class_ids, scorer.settings.segment_frames
+    )
     # On disk, since the test set of YouTube-8M has 2 M segments x 1,000 classes: 8 GB.
-    segments, classes = int(counts.sum()), len(class_ids)
+    segments, classes = int(counts.sum()), len(scorer.class_ids)
     shape = (max(1, segments), classes)  # nothing cannot be mapped
     with scratch(out, math.prod(shape) * np.dtype(np.float32).itemsize) as file:
         scores_NC = np.memmap(file, np.float32, "r+", shape=shape)[:segments]
         first = 0
-        for _, part in chain.from_iterable(scorer.parts() for scorer in scorers):
+        for _, part in scorer.parts():
             scores_NC[first : first + len(part)] = part
             first += len(part)
         started = time.monotonic()
@@ -127,7 +114,7 @@ def _evaluated(
         score_R = np.full(len(rated.row), np.nan, np.float32)
         held = rated.row >= 0
         score_R[held] = scores_NC[rated.row[held], rated.column[held]]
-    return Evaluated(result, score_R, rated, starts, class_ids, scorers[0].device.type)
+    return Evaluated(result, score_R, rated, starts, scorer.class_ids, scorer.device.type)
 
 
 def ratings_of_rows(

@@ -7,6 +7,7 @@ Shapes: V videos, N frames of all videos, C classes. Lists of differing length, 
 kept as CSR: those of video v are entries indptr[v] to indptr[v + 1] of the parallel arrays.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -100,6 +101,14 @@ class Index:
         column = columns_of(class_ids, self.ratings.class_id)
         return LocatedRatings(video, segment, column, segment < segments_V[video])
 
+    def for_validation(self, fraction: float) -> "Index":
+        """The rated videos that select models. fraction: of them, see in_validation."""
+        return self.take(in_validation(self.video_ids, fraction))
+
+    def for_tuning(self, fraction: float) -> "Index":
+        """The other ones, which models are fine-tuned on."""
+        return self.take(~in_validation(self.video_ids, fraction))
+
     def take(self, rows) -> "Index":
         """Index of some of the videos. rows: int [n], bool [V] or a slice; the order is kept."""
         rows = np.arange(len(self))[rows]
@@ -164,6 +173,15 @@ def place_columns(places: np.ndarray) -> tuple[np.ndarray, ...]:
 def quantisation(low: float, high: float) -> tuple[float, float]:
     """Scale and bias of bytes that span [low, high], as YouTube-8M's own code dequantises."""
     return (high - low) / 255, (high - low) / 512 + low
+
+
+def in_validation(video_ids: Sequence[str], fraction: float) -> np.ndarray:
+    """bool [V]: which rated videos are for validation, by a hash of the id alone.
+
+    Adding or moving a file moves no video. fraction: expected share, 0 to 1.
+    """
+    hashes = (hashlib.sha256(str(i).encode()).digest()[:8] for i in video_ids)
+    return np.array([int.from_bytes(h, "big") / 2**64 < fraction for h in hashes], bool)
 
 
 def columns_of(class_ids: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from segment_em.errors import InputError
-from segment_em.held_out import Validation
 from segment_em.index import Index, columns_of, segments_of
 from segment_em.left_out import left_out
 from segment_em.submission import check_ids
@@ -34,7 +33,7 @@ class PlannedRun(NamedTuple):
 
     max_frames: int
     segment_frames: int
-    validation: Validation
+    validation_fraction: float
     threshold: Mapping[str, Any]
     submission: bool
     calibration: str
@@ -61,9 +60,11 @@ def class_table(
     share = planned.threshold.get("share")
     expected_C = np.maximum(1, np.round((share or 0) * segments_C)) * (videos_C > 0)
     table["labels_expected"] = pd.array(expected_C if share else [None] * len(table), "Int64")
-    tuning = planned.validation.tuning(rated)[0]
-    table["ratings"], table["positive_ratings"] = _tuned_on(tuning, class_ids, planned)
-    validation = planned.validation.videos(rated)
+    tuning = rated.for_tuning(planned.validation_fraction)
+    validation = rated.for_validation(planned.validation_fraction)
+    segments_V = segments_of(tuning.frames_read(planned.max_frames), planned.segment_frames)
+    located = tuning.located_ratings(class_ids, segments_V, planned.segment_frames)
+    table["ratings"], table["positive_ratings"] = _rated(tuning, class_ids, located.exists)
     table["validation_ratings"], table["validation_positives"] = _rated(validation, class_ids)
     return table
 
@@ -76,13 +77,6 @@ def _carried(train: Index, class_ids: np.ndarray, planned: PlannedRun) -> np.nda
     column_L, classes = column_L[column_L >= 0], len(class_ids)
     segments = np.bincount(column_L, weights=segments_V[video_L], minlength=classes)
     return np.stack([np.bincount(column_L, minlength=classes), segments.astype(np.int64)])
-
-
-def _tuned_on(tuning: Index, class_ids: np.ndarray, planned: PlannedRun) -> np.ndarray:
-    """As _rated, of segments that exist in the video as it is read."""
-    segments_V = segments_of(tuning.frames_read(planned.max_frames), planned.segment_frames)
-    located = tuning.located_ratings(class_ids, segments_V, planned.segment_frames)
-    return _rated(tuning, class_ids, located.exists)
 
 
 def _rated(rated: Index, class_ids: np.ndarray, chosen_R: np.ndarray | bool = True) -> np.ndarray:
@@ -126,7 +120,7 @@ def warnings(table: pd.DataFrame, planned: PlannedRun) -> list[str]:
             table,
             table["validation_positives"] == 0,
             "no positive rating for validation has",
-            f"they do not count when F is selected; {planned.validation.remedy}",
+            "they do not count when F is selected; raise data.validation_fraction or rate more",
         ),
     ]
     if "share" not in planned.threshold:
@@ -139,17 +133,6 @@ def warnings(table: pd.DataFrame, planned: PlannedRun) -> list[str]:
             )
         )
     return [line for line in found if line]
-
-
-def warnings_of_folds(table: pd.DataFrame, rated: Index, planned: PlannedRun) -> list[str]:
-    """A line for the classes that a model which is validated on a fold has seen no positive of."""
-    _, *without = planned.validation.tuning(rated)
-    class_ids = table["class"].to_numpy()
-    seen = [_tuned_on(tuning, class_ids, planned)[1] > 0 for tuning in without]
-    chosen = (table["positive_ratings"] > 0) & ~np.all([np.ones(len(table), bool), *seen], axis=0)
-    what = "all positive ratings for fine-tuning lie in one fold of"
-    line = _line(table, chosen, what, "validation says little of them; rate more videos")
-    return [line] if line else []
 
 
 def _line(table: pd.DataFrame, chosen: pd.Series, what: str, remedy: str) -> str:
@@ -180,11 +163,10 @@ def report(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
     ratings = int(table["validation_ratings"].sum())
     share = (MEASURED_RATINGS / max(1, ratings)) ** 0.5
     log.info(
-        "ratings: %d for fine-tuning, %d for validation%s, whose mAP will vary by %.3f to %.3f, %d "
+        "ratings: %d for fine-tuning, %d for validation, whose mAP will vary by %.3f to %.3f, %d "
         "for the test",
         table["ratings"].sum(),
         ratings,
-        " (the same, by folds)" if planned.validation.folds else "",
         *(share * sd for sd in MEASURED_SDS),
         len(splits["test"].ratings.class_id),
     )
@@ -193,8 +175,7 @@ def report(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
     unlisted = int((columns_of(class_ids, labelled) < 0).sum())
     log.info("labels: %d, of which %d are of classes not localised", len(labelled), unlisted)
     lost = left_out(splits, class_ids, planned.max_frames)
-    unseen = warnings_of_folds(table, splits["segments"], planned)
-    for line in [*lost, *warnings(table, planned), *unseen]:
+    for line in [*lost, *warnings(table, planned)]:
         log.warning("warning: %s", line)
     refuse(table, splits, planned)
 
@@ -223,20 +204,17 @@ def refuse(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
             "data.segments: no video is rated; the process selects by ratings: rate some segments, "
             "of which at least one positive has to be of a video for validation"
         )
-    class_ids = table["class"].to_numpy()
-    for number, tuning in enumerate(planned.validation.tuning(splits["segments"])):
-        if not _tuned_on(tuning, class_ids, planned).any():
-            where = f" without fold {number - 1}" if number else ""
-            raise InputError(
-                f"data.segments: none of {given} ratings is for fine-tuning{where}, of one of "
-                "these classes and of a segment within its video; look at data.segment_classes, "
-                "give starts in seconds, or lower data.validation_fraction"
-            )
+    if not table["ratings"].any():
+        raise InputError(
+            f"data.segments: none of {given} ratings is for fine-tuning, of one of these classes "
+            "and of a segment within its video; look at data.segment_classes, give starts in "
+            "seconds, or lower data.validation_fraction"
+        )
     positives, counted = table["validation_positives"].sum(), table["validation_ratings"].sum()
     if not positives:
         raise InputError(
-            "data.segments: no positive rating of these classes is for validation; "
-            + planned.validation.remedy
+            "data.segments: no positive rating of these classes is for validation; raise "
+            "data.validation_fraction or rate more segments"
         )
     if planned.calibration != "none" and positives == counted:
         raise InputError(

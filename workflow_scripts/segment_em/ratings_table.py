@@ -22,7 +22,7 @@ SCORE, RANK = "_score", "_rank"
 
 @dataclass(frozen=True)
 class RatingScores:
-    """What scorers gave to the same ratings, in the order of the index (of each fold's, if any).
+    """What scorers gave to the same ratings, in the order of the index.
 
     video_ids: [R]. starts: int64 [R], first second of the segment. classes: int64 [R], class ids.
     positive: bool [R]. scores: {scorer: float32 [R] in [0, 1]}, nan where the segment lies past

@@ -13,7 +13,6 @@ from markupsafe import Markup
 
 from segment_em import figures, movers, page, ratings_table, viewer
 from segment_em.files import read_json, replacing
-from segment_em.held_out import Validation
 from segment_em.index import Index
 from segment_em.index_files import read_index
 from segment_em.provenance import beside
@@ -53,7 +52,7 @@ class Page:
     """What people set of the page.
 
     link, thumbnail: with {id} for the video's id, or None. classes_a_video: shown at most.
-    threshold: of localisation, drawn into the strips. validation: how models were validated.
+    threshold: of localisation, drawn into the strips. validation_fraction: of the rated videos.
     """
 
     title: str
@@ -61,7 +60,7 @@ class Page:
     thumbnail: str | None
     classes_a_video: int
     threshold: float
-    validation: Validation
+    validation_fraction: float
 
 
 def write_report(sources: Sources, process: Process, settings: Page, out: str | Path) -> None:
@@ -74,7 +73,7 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
         if name.endswith(".csv")
     }
     test, segments = read_index(sources.test), read_index(sources.segments)
-    validation = settings.validation.videos(segments)
+    validation = segments.for_validation(settings.validation_fraction)
     indexes = {"test": test, "validation": validation}
     part = rated_part(results)
     text = page.render(

@@ -99,25 +99,21 @@ def predict(
 
     path: members.json or ensemble.json, or one model's weights.
     """
-    write_scores([(ensemble.read(path), read_index([index_path]))], out, settings, job)
+    write_scores(ensemble.read(path), read_index([index_path]), out, settings, job)
 
 
 def write_scores(
-    parts: Sequence[tuple[Ensemble, Index]], out: str | Path, settings: Inference, job: Job
+    joined: Ensemble, index: Index, out: str | Path, settings: Inference, job: Job
 ) -> None:
-    """Write the scores of the videos of some indexes, one after the other, as predictions.
-
-    parts: who scores which videos, of the same classes all.
-    """
-    scorers = [Scorer(joined, index, settings, job) for joined, index in parts]
-    stamp = job.stamp()
+    """Write the scores of all videos of an index, in the format of predictions."""
+    scorer, stamp = Scorer(joined, index, settings, job), job.stamp()
     predictions.write_predictions(
         out,
-        (scores for scorer in scorers for _, scores in scorer.parts()),
-        np.concatenate([index.video_ids for _, index in parts]),
-        np.concatenate([scorer.clips.frame_counts for scorer in scorers]),
-        scorers[0].class_ids,
+        (scores for _, scores in scorer.parts()),
+        index.video_ids,
+        scorer.clips.frame_counts,
+        scorer.class_ids,
         settings.segment_frames,
         described(stamp),
     )
-    write_how(out, stamp, scorers[0].device.type)
+    write_how(out, stamp, scorer.device.type)

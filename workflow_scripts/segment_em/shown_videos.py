@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from segment_em.files import replacing
-from segment_em.held_out import Validation
 from segment_em.index import Index
 from segment_em.index_files import read_index
 from segment_em.predictions import Predictions, read_predictions
@@ -24,11 +23,11 @@ def choose(
     test_index: Sequence[str | Path],
     prediction_paths: Sequence[str | Path],
     segments_index: Sequence[str | Path],
-    validation: Validation,
+    validation_fraction: float,
     limits: Mapping[str, int],
     out: str | Path,
 ) -> None:
-    """Write which videos of the test set and of those held out are shown, as CSV.
+    """Write which videos of the test set and of the validation part are shown, as CSV.
 
     limits: {part: videos at most}. Half of a part that is larger are the videos whose ratings the
     ensemble meets worst (test only: nothing has scored the others yet), the rest are drawn by a
@@ -38,7 +37,7 @@ def choose(
     errors = {"test": rating_errors(test, prediction_paths)}
     ids = {
         "test": test.video_ids,
-        "validation": validation.videos(rated).video_ids,
+        "validation": rated.for_validation(validation_fraction).video_ids,
     }
     rows = []
     for part in PARTS:

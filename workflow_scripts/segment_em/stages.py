@@ -24,7 +24,6 @@ from segment_em.compute import conditions, prepare
 from segment_em.dataset import Clips, Dequantise, SourceWithPrior
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
-from segment_em.held_out import Fold
 from segment_em.index import Index
 from segment_em.index_files import read_index
 from segment_em.models import narrow, set_prior, widen
@@ -132,7 +131,7 @@ def pretrain(
 
 def finetune(
     settings: Training,
-    held_out: Fold | None,
+    validation_fraction: float | None,
     unrated_negatives: float,
     weights: str | Path,
     index_paths: Sequence[str | Path],
@@ -141,14 +140,14 @@ def finetune(
 ) -> None:
     """Algorithm 1, lines 3 and 9: go on with a pretrained model on the human ratings (eq. 17).
 
-    held_out: rated videos to leave out; None: none. unrated_negatives: see
+    validation_fraction: of the rated videos, left out; None: all are taken. unrated_negatives: see
     training.rated_objective.
     """
     device = _prepare(job)
     model, specification = load_weights(weights)
     index = read_index(index_paths)
-    if held_out:
-        index = index.take(~held_out.holds_out(index.video_ids))
+    if validation_fraction is not None:
+        index = index.for_tuning(validation_fraction)
     reader = FrameReader(index, settings.max_frames)
     counts = Clips(reader, settings.segment_frames, None, False).segment_counts()
     class_ids = np.array(specification.class_ids)

@@ -1,5 +1,6 @@
 """Who is a member of an ensemble, and how much each counts, by validation."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from segment_em.ensemble import Ensemble
 from segment_em.errors import InputError
 from segment_em.files import write_json
 from segment_em.provenance import write_how
+from segment_em.terms import FINETUNED
 
 
 def equal_weights(maps: np.ndarray, sds: np.ndarray) -> np.ndarray:
@@ -49,6 +51,7 @@ class Joining:
 def weigh(
     validation_paths: Sequence[str | Path],
     earlier_paths: Sequence[str | Path],
+    weight_paths: Sequence[str | Path],
     joining: Joining,
     by: Comparison,
     out: str | Path,
@@ -57,30 +60,36 @@ def weigh(
     """Write members.json: the fine-tuned members with their weights, paths relative to it.
 
     validation_paths: the members' validation.json. earlier_paths: those of earlier iterations'
-    members, of which one stands in for its later self where it is better beyond noise. Raises
+    members, of which one stands in for its later self where it is better beyond noise.
+    weight_paths: what joins of each of these, which may have been fine-tuned again. Raises
     InputError where weights by validation are asked for and it does not tell its noise.
     """
-    earlier = {path: candidates_of(path, ["finetuned"])[0] for path in map(Path, earlier_paths)}
+    joins = {
+        candidates_of(path, [FINETUNED])[0].weights: Path(weights)
+        for path, weights in zip([*validation_paths, *earlier_paths], weight_paths, strict=True)
+    }
+    earlier = {path: candidates_of(path, [FINETUNED])[0] for path in map(Path, earlier_paths)}
     members = []
     for path in map(Path, validation_paths):
         selves = [one for other, one in earlier.items() if other.parent.name == path.parent.name]
-        members.append(better_self(candidates_of(path, ["finetuned"])[0], selves, by))
+        members.append(better_self(candidates_of(path, [FINETUNED])[0], selves, by))
     maps = np.array([member.value(by.criterion) for member in members])
     sds = np.array([member.sd(by.criterion) for member in members], float)
     if joining.weights == "validation" and np.isnan(sds).any():
         raise InputError(
             "ensemble.weights: validation needs to know how sure validation is, and no two draws "
-            "of its videos have a positive rating: rate more, raise data.validation_fraction, "
-            "data.validation_folds or evaluation.bootstrap_replicates, or set equal"
+            "of its videos have a positive rating: rate more, raise data.validation_fraction or "
+            "evaluation.bootstrap_replicates, or set equal"
         )
     weights = RULES[joining.weights](maps, sds)
     pairs = tuple(
-        (Path(member.weights), float(weight))
+        (joins[member.weights], float(weight))
         for member, weight in zip(members, weights, strict=True)
     )
     found = Ensemble(pairs, joining.join, joining.video_filter, tuple(joining.shifts))
     told = found.described(Path(out).parent)
     for row, member in zip(told["members"], members, strict=True):
+        row["validated"] = os.path.relpath(member.weights, Path(out).parent)
         row |= {key: value for key, value in member.described().items() if key not in row}
     write_json(out, {"rule": joining.weights, **told, "stamp": dict(stamp)})
     write_how(out, stamp)
