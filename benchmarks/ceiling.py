@@ -56,8 +56,7 @@ def ceiling(experiment: Path, out: Path) -> pd.DataFrame:
         for model in models
     }
     control = experiment / "controls/ensemble"
-    joined = join(control, models, out)
-    on_truth["ensemble"] = {"pretrained": np.nan, "finetuned": joined}
+    on_truth["ensemble"] = {"pretrained": np.nan, "finetuned": join(control, models, out)}
     return pd.DataFrame(
         {"model": model}
         | of_em(pd.read_csv(experiment / "table.csv"), model)
@@ -141,13 +140,14 @@ def train(member: Path, control: Path, out: Path, label_files: list[Any]) -> dic
         *(*MACHINE, "--state-minutes", 5),
         *("--index", *index_of(maximise), *label_files, "--out", weights),
     )
-    for tuned in ("finetuned", joined_stage(control)):
-        finetune = stamp(control / f"{tuned}.json")
+    # What validation judges, and what joins the ensemble, where that is another.
+    for tuned in dict.fromkeys((control / "finetuned.safetensors", joined(control))):
+        finetune = stamp(tuned.with_suffix(".json"))
         run(
             "finetune",
             finetune["config"],
             *(*MACHINE, "--state-minutes", 5, "--index", *index_of(finetune)),
-            *("--weights", weights, "--out", out / f"{tuned}.safetensors"),
+            *("--weights", weights, "--out", out / tuned.name),
         )
     for part in ("validation", "test"):
         score(
@@ -159,24 +159,20 @@ def train(member: Path, control: Path, out: Path, label_files: list[Any]) -> dic
     return {stage: result["map"] for stage, result in results.items()}
 
 
-def joined_stage(control: Path) -> str:
-    """Of a control's weights, those that join the ensemble: refit where there are any."""
-    return "refit" if (control / "refit.json").is_file() else "finetuned"
+def joined(control: Path) -> Path:
+    """The weights by which a control joined the others."""
+    weighing = stamp(control.parent / "ensemble/members.json")["config"]
+    return next(path for path in map(Path, weighing["joined"]) if path.parent.name == control.name)
 
 
 def join(control: Path, models: list[str], out: Path) -> float:
     """Test mAP of the ensemble of the models, whose weights and scores lie in `out`."""
     validation = [out / model / "validation.json" for model in models]
-    weights = [
-        out / model / f"{joined_stage(control.parent / model)}.safetensors" for model in models
-    ]
+    weights = [out / model / joined(control.parent / model).name for model in models]
     members = out / "members.json"
     weighing = stamp(control / "members.json")["config"]
-    run(
-        "weigh_members",
-        weighing,
-        *("--validation", *validation, "--weights", *weights, "--out", members),
-    )
+    weighing["joined"] = [str(path) for path in weights]
+    run("weigh_members", weighing, "--validation", *validation, "--out", members)
     score(control / "test.json", {"ensemble": members}, out / "test.json")
     results = json.loads((out / "test.json").read_text(encoding="utf-8"))["results"]
     return results["ensemble"]["map"]

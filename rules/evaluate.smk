@@ -52,16 +52,17 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "weigh_members.py",
-        cfg=lambda wildcards: of(wildcards).settings.ensemble(),
+        # The weights that join are named alone, since this need not wait for them.
+        cfg=lambda wildcards: of(wildcards).settings.ensemble(
+            of(wildcards).ensemble_weights(wildcards.group)
+        ),
         code=code("weigh_members.py"),
-        # Named alone: who weighs need not wait for them.
-        joined=lambda wildcards: shlex.join(of(wildcards).ensemble_weights(wildcards.group)),
     message:
         "Weigh the members of {wildcards.group}"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --validation {input.validation:q} --earlier {input.earlier:q}"
-        " --weights {params.joined} --out {output.members:q} 2>&1 | tee -i {log:q}"
+        " --out {output.members:q} 2>&1 | tee -i {log:q}"
 
 
 rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or of the controls

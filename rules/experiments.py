@@ -219,7 +219,7 @@ class Experiment:
         return self._file(
             f"{group}/members.json",
             lambda: (
-                self.settings.ensemble(),
+                self.settings.ensemble(self.ensemble_weights(group)),
                 [self.scores(run, "validation") for run in self.may_join(group)],
             ),
         )

@@ -80,7 +80,7 @@ rule finetune:  # lines 3 and 9, eq. 17
         " 2>&1 | tee -i {log:q}"
 
 
-use rule finetune as refit with:  # on all ratings, once validation has judged the model without
+use rule finetune as refit with:  # the same from the start, on all ratings, to join an ensemble
     output:
         weights="results/{experiment}/{run}/refit.safetensors",
         how="results/{experiment}/{run}/refit.json",

@@ -4,7 +4,7 @@ What is made for one experiment alone, as tables and the report, has its setting
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from entries import features_of, options_of, split_member, threshold_of
@@ -142,6 +142,8 @@ class JobSettings:
     def summary(self) -> str:
         return canonical({"replicates": self.config["evaluation"]["bootstrap_replicates"]})
 
-    def ensemble(self) -> str:
-        joining = {key: value for key, value in self.config["ensemble"].items() if key != "members"}
-        return canonical({**joining, **self._comparison()})
+    def ensemble(self, joined: Sequence[str]) -> str:
+        """joined: the weights that join, of each model that may."""
+        ensemble = self.config["ensemble"]
+        joining = {key: ensemble[key] for key in ("weights", "join", "video_filter", "shifts")}
+        return canonical({"joined": joined, **joining, **self._comparison()})

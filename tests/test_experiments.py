@@ -160,6 +160,16 @@ def test_what_joins_an_ensemble_is_fine_tuned_again_if_that_is_asked_for(config)
     assert demo.ensemble_weights("ensemble") == demo.validated_weights("ensemble")
 
 
+def test_members_that_teach_do_not_depend_on_what_joins_in_the_end(config):
+    config["em"]["teacher"] = "members"
+    experiments = experiments_of(ablation(config, varied={"ensemble": {"refit": False}}))
+    default, varied = experiments["x.demo.default.0"], experiments["x.demo.varied.0"]
+    assert varied.selected(1, "json") == default.selected(1, "json")
+    assert varied.pseudo_labels(2) == default.pseudo_labels(2)
+    assert varied.ensemble("ensemble") != default.ensemble("ensemble")
+    assert varied.scores("ensemble", "test") != default.scores("ensemble", "test")
+
+
 VARIATIONS = {
     # What a variation has to train again, of 35 weights; the rest is the default's.
     "threshold": ({"em": {"threshold": {"share": 0.5}}}, "em/iteration-[12]"),

@@ -34,7 +34,7 @@ def jobs(config):
         "selection": settings.selection(1),
         "threshold": settings.threshold("video_prior"),
         "calibration": settings.calibration(),
-        "ensemble": settings.ensemble(),
+        "ensemble": settings.ensemble(["a"]),
         "preflight": settings.preflight(False),
     }
 
@@ -55,7 +55,6 @@ DECIDED = {
     "training.least_steps": (50, TRAINED),
     "training.video_loss": ("attention", {"pretrain"}),
     "data.validation_fraction": (0.4, {"finetune", "validation", "preflight"}),
-    "ensemble.refit": (False, {"ensemble"}),
     "em.initial_stage": ("pretrained", {"first selection"}),
     "em.agreement": (True, {"maximise"}),
     "em.labels": ("soft", {"maximise"}),

@@ -12,18 +12,17 @@ def main() -> None:
         default=[],
         help="validation.json of earlier iterations' members, if they may stand in",
     )
-    parser.add_argument("--weights", nargs="+", required=True, help="what joins of each of these")
     parser.add_argument("--out", required=True, help="members.json")
     args = parser.parse_args()
     config = dict(args.config)
     comparison = (config.pop(key) for key in ("criterion", "replicates", "seed"))
     by = candidates.Comparison(*comparison)
-    config.pop("refit")  # --weights says it
+    joined = config.pop("joined")
     joining = weighing.Joining(**config)
     validation = [*args.validation, *args.earlier]
     inputs = [*validation, *map(ratings_table.beside, validation)]
     stamp = provenance.stamp(args.config, inputs)
-    files = (args.validation, args.earlier, args.weights)
+    files = (args.validation, args.earlier, joined)
     weighing.weigh(*files, joining, by, args.out, stamp)
 
 

@@ -57,6 +57,10 @@ def test_every_model_with_a_control_has_a_row(tiny_run, tmp_path):
     assert set(table.index) == models | {"ensemble"}
     scored = json.loads((tmp_path / "bigru/test.json").read_text())["results"]
     assert table.loc["bigru", "truth_finetuned"] == scored["finetuned"]["map"]
+    joined = json.loads((tmp_path / "members.json").read_text())["members"]
+    assert sorted(member["weights"] for member in joined) == [
+        f"{model}/refit.safetensors" for model in sorted(models)
+    ]
     known = pd.read_csv(tiny_run / EXPERIMENT / "table.csv")
     controls = known.loc[known["kind"] == "control_ensemble", "test_map"].item()
     assert table.loc["ensemble", "control"] == controls

@@ -515,6 +515,13 @@ def test_deleted_predictions_are_made_again_with_what_follows(project):
     assert project.wanted() == {"predictions/000.h5"} | CSV | SHOWN | FIGURES | PAGE
 
 
+def test_what_joined_is_made_again_without_what_was_validated(project):
+    (project.results / NEXTVLAD_2 / "refit.safetensors").unlink()
+    expected = refit(NEXTVLAD_2) | ENSEMBLE | TABLE
+    validated = {"ensemble/members.json", *(f for f in scores("ensemble") if "/validation" in f)}
+    assert project.wanted() == expected - validated
+
+
 def test_a_deleted_checkpoint_is_made_again_with_what_follows(project):
     (project.results / NEXTVLAD_2 / "finetuned.safetensors").unlink()
     assert project.wanted() == (
