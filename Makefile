@@ -12,7 +12,7 @@ help:
 	@awk '/^#/ { said = said " " substr($$0, 3); next } \
 		/^[a-z][a-z-]*:/ { sub(":.*", ""); printf "%-15s%s\n", $$0, said } { said = "" }' Makefile
 
-# The whole process on simulated videos: four to seven minutes on two cores.
+# The whole process on simulated videos: five to eight minutes on two cores.
 demo: $(BIN)/installed
 	@# Snakemake ends with the table, but where nothing was to be done.
 	started=$$(mktemp) && trap "rm $$started" EXIT && $(RUN) && \
