@@ -212,6 +212,16 @@ def test_seconds_inside_are_the_sum_over_the_logs(tmp_path):
     assert demo.seconds_inside(tmp_path) == 4.0
 
 
+def test_the_full_size_plan_counts_what_is_fine_tuned_on_all_ratings():
+    config = yaml.safe_load((ROOT / "configs/yt8m.yaml").read_text())
+    assert not any(stage.name.startswith("refit") for stage in scale.stages(config))
+    config["ensemble"]["refit"] = True
+    (refit,) = (stage for stage in scale.stages(config) if stage.name.startswith("refit"))
+    # 237,788 ratings, five a video; four members and four controls, five epochs.
+    assert refit.videos == pytest.approx(8 * 5 * scale.RATINGS / scale.RATINGS_A_VIDEO)
+    assert refit.jobs == 8
+
+
 def test_the_full_size_plan_reads_every_training_video_in_each_pass():
     config = yaml.safe_load((ROOT / "configs/yt8m.yaml").read_text())
     stages = {stage.name.split(":")[0]: stage for stage in scale.stages(config)}

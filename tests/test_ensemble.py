@@ -64,6 +64,17 @@ def test_what_is_no_ensemble_is_refused(tmp_path, text):
         ensemble.members_of(tmp_path / "ensemble.json")
 
 
+def test_an_ensemble_that_says_nothing_of_validation_is_refused_there(tmp_path):
+    """As ensemble.json, which leaves out what was validated."""
+    path = tmp_path / "ensemble.json"
+    told = {"join": "mean", "video_filter": 0.0, "shifts": [0]}
+    path.write_text(json.dumps(told | {"members": [{"weights": "a", "weight": 1.0}]}))
+    assert ensemble.read(path).members == ((tmp_path / "a", 1.0),)
+    with pytest.raises(InputError) as refused:
+        ensemble.read(path, validated=True)
+    assert str(refused.value).startswith(f"{path}: says nothing of what validation judged; give")
+
+
 def test_the_geometric_mean_of_odds_one_third_and_three_has_odds_one():
     members = [np.array([[0.25]], np.float32), np.array([[0.75]], np.float32)]
     assert ensemble.geometric(members, [1.0, 1.0])[0, 0] == pytest.approx(0.5)

@@ -1,6 +1,6 @@
 """Score the videos that the report shows by one model or ensemble."""
 
-from segment_em import command_line, replay, scoring
+from segment_em import command_line, ensemble, replay, scoring
 
 
 def main() -> None:
@@ -11,7 +11,8 @@ def main() -> None:
     parser.add_argument("--segments", nargs="+", required=True, help="index of the rated videos")
     parser.add_argument("--validation-out", required=True, help="--out is of the test videos")
     args = parser.parse_args()
-    files = [args.scorer, *args.weights]
+    read = [ensemble.with_members(args.scorer, validated) for validated in (False, True)]
+    files = [*(file for members in read for file in members), *args.weights]
     files += [args.shown, *args.test, *args.segments]
     indexes = {"test": args.test, "validation": args.segments}
     outs = {"test": args.out, "validation": args.validation_out}

@@ -115,12 +115,17 @@ def read(path: str | Path, validated: bool = False) -> Ensemble:
             raise ValueError(f"join {told['join']!r}")
         shifts = tuple(map(int, told["shifts"]))
         return Ensemble(members, told["join"], float(told["video_filter"]), shifts)
+    except KeyError as error:
+        if error.args == ("validated",):
+            raise InputError(
+                f"{path}: says nothing of what validation judged; give the members.json of a run "
+                "of this version"
+            ) from None
+        raise _no_ensemble(path, error) from None
     except OSError as error:
         raise _unreadable(path, error) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: not an ensemble ({error!r}); delete it to make it anew"
-        ) from None
+    except (ValueError, TypeError) as error:
+        raise _no_ensemble(path, error) from None
 
 
 def members_of(path: str | Path) -> list[tuple[Path, float]]:
@@ -223,6 +228,10 @@ def description_of(path: str | Path) -> Description:
         f"{path}: ensemble format {version}, this version reads {FORMAT}; "
         "give results/<experiment>/ensemble.json, made with this version"
     )
+
+
+def _no_ensemble(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: not an ensemble ({error!r}); delete it to make it anew")
 
 
 def _unreadable(path: str | Path, error: OSError) -> InputError:

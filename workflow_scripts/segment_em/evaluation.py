@@ -63,10 +63,8 @@ def evaluate_models(
 
     scorers: {name: weights or members.json}. validation_fraction: score the validation part of
     the rated videos, by what was not fine-tuned on them; None: all videos of the index, as for the
-    test set. `out` is JSON, {"results":
-    {name: {"scorer": its file} | result}, "stamp"}, see _result; "map" is null where nothing is
-    rated.
-    `ratings_out`: see ratings_table.
+    test set. `out` is JSON, {"results": {name: {"scorer": its file} | result}, "stamp"}, see
+    _result; "map" is null where nothing is rated. `ratings_out`: see ratings_table.
     Raises InputError if the scorers have different classes, or validation nothing to measure.
     """
     index = read_index(index_paths)
