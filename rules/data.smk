@@ -48,7 +48,7 @@ for data, split in simulated_splits():
             runtime=minutes("data"),
         params:
             script=SCRIPTS / "simulate.py",
-            cfg=data.simulation_settings(),
+            cfg=data.simulation_settings(split),
             code=code("simulate.py"),
             split=split,
         message:

@@ -56,10 +56,15 @@ class Dataset:
         decisive = {key: self.settings[key] for key in ("segment_frames", "on_damage")}
         return canonical({"features": self.features, **decisive})
 
-    def simulation_settings(self) -> str:
-        """Everything that decides the simulated records; the number of files only divides them."""
-        simulation = {k: v for k, v in self.settings["simulation"].items() if k != "files"}
-        return canonical({"features": dict(self.features), **simulation})
+    def simulation_settings(self, split: str | None = None) -> str:
+        """Everything that decides the simulated videos; of a split, the number of its files too.
+
+        Fewer files would all be there already, each with too few videos.
+        """
+        simulation = dict(self.settings["simulation"])
+        files = simulation.pop("files")
+        divided = {"files": files[split]} if split else {}
+        return canonical({"features": dict(self.features), **simulation, **divided})
 
     def identity(self) -> str:
         """What experiments on this data have to agree in."""

@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("--records", nargs="+", required=True, help="record files to write")
     parser.add_argument("--truth", required=True, help="what every frame really shows (.npz)")
     args = parser.parse_args()
-    settings = Settings(**args.config)
+    settings = Settings(**{key: value for key, value in args.config.items() if key != "files"})
     write_split(settings, args.split, list(map(Path, args.records)), Path(args.truth))
     for path in args.records:
         provenance.write_how(path, provenance.stamp(args.config, inputs=[]))

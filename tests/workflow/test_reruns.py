@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 
+import h5py
 import pytest
 import yaml
 from workflow_runs import ROOT, snakemake
@@ -402,6 +403,23 @@ def test_a_touch_of_a_record_file_of_megabytes_changes_nothing(tmp_path):
     assert record.stat().st_size > 2e6
     os.utime(record)
     assert "Nothing to be done" in project.run("--dry-run", *target)
+
+
+@pytest.mark.parametrize("records", ["with", "without"])
+def test_simulated_videos_in_fewer_files_are_written_again(tmp_path, records):
+    """All of the fewer files lie there, each with a part of the videos."""
+    project = fresh(tmp_path)
+    target = ("--", "results/index/divided/train/000.h5")
+    for files in (2, 1):
+        counts = {"train": files, "segments": 1, "test": 1}
+        simulation = {"files": counts, "videos": {"train": 12, "segments": 2, "test": 2}}
+        data = {"name": "divided", "chunks": 1, "simulation": simulation}
+        (project.folder / "code/reruns.yaml").write_text(yaml.safe_dump({"data": data}))
+        project.run(*target)
+        with h5py.File(project.folder / target[1]) as index:
+            assert len(index["video_ids"]) == 12, files
+        if records == "without":
+            shutil.rmtree(project.folder / ".snakemake")
 
 
 def test_a_stash_and_back_changes_nothing(project):
