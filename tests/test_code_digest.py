@@ -50,6 +50,15 @@ def test_an_edit_of_the_e_steps_labels_repeats_only_what_reads_them(library, scr
     assert "segment_em/labels.py" in digests(library, "maximise.py")
 
 
+def test_an_edit_of_what_follows_the_e_step_does_not_repeat_it(library):
+    found = digests(library, "estimate.py")
+    assert "segment_em/segment_scores.py" in found
+    for module in ("labels", "calibration", "estimators/__init__", "predictions"):
+        assert f"segment_em/{module}.py" not in found
+    assert "segment_em/predictions.py" not in digests(library, "evaluate.py")
+    assert "segment_em/predictions.py" in digests(library, "predict.py")
+
+
 def test_a_pooling_more_changes_the_code_of_no_job(library):
     before = digests(library, "pretrain.py", ["poolings/mean.py"])
     shutil.copy(library / "segment_em/poolings/mean.py", library / "segment_em/poolings/mine.py")

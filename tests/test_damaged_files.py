@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from segment_em import labels, predictions
+from segment_em import labels, predictions, segment_scores
 from segment_em.checkpoint import Specification, load_weights, save_weights
 from segment_em.errors import InputError
 from segment_em.index_files import read_index, write_index
@@ -27,8 +27,10 @@ def write_index_file(path, index):
 
 def write_labels_file(path, index):
     scores_NC = np.random.default_rng(0).random((5, 3), np.float32)
-    scores = labels.sparse_scores(scores_NC, scores_NC > 0.9, 0.0, 3, np.zeros_like(scores_NC))
-    labels.write_pseudo_labels(path, scores, ["a", "b"], np.array([0, 3, 5]), CLASSES, {})
+    scores = segment_scores.sparse_scores(
+        scores_NC, scores_NC > 0.9, 0.0, 3, np.zeros_like(scores_NC)
+    )
+    segment_scores.write_pseudo_labels(path, scores, ["a", "b"], np.array([0, 3, 5]), CLASSES, {})
 
 
 def write_predictions_file(path, index):

@@ -17,7 +17,7 @@ HDF5 = {
     "skipped",
     "index_files",
     "own_features",
-    "labels",
+    "segment_scores",
     "predictions",
     "lineage",
 }
@@ -33,6 +33,7 @@ TORCH = {
     "losses",
     "monitor",
     "poolings",
+    "prediction",
     "processes",
     "replay",
     "scoring",
@@ -45,7 +46,7 @@ TORCH = {
 }
 # What jobs with torch import; pandas would be 0.4 s at the start of each.
 NO_PANDAS = TORCH | {"calibration", "labels", "predictions", "ratings_table", "shown_videos"}
-NO_PANDAS |= {"ensemble", "metrics", "submission"}  # numpy alone
+NO_PANDAS |= {"ensemble", "metrics", "segment_scores", "submission"}  # numpy alone
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
     {
@@ -70,7 +71,7 @@ ORDER = [
     {"weighing", "selection"},
     {"ablation"},
     {"index", "movers"},
-    {"index_files", "left_out", "localisation"},
+    {"index_files", "left_out", "localisation", "segment_scores"},
     {"preflight"},
     {"annotations"},
     {"own_features"},
@@ -83,8 +84,8 @@ ORDER = [
     {"inspection", "localisation_quality", "shown_videos"},
     {"stages", "viewer"},
     {"scoring"},
-    {"estimation", "evaluation", "maximisation", "new_videos", "replay"},
-    {"report"},
+    {"estimation", "evaluation", "maximisation", "new_videos", "prediction"},
+    {"replay", "report"},
 ]
 
 

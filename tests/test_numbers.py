@@ -7,7 +7,7 @@ from small_models import SMALL, small_model
 from small_records import FEATURES, MORE_VIDEOS, VIDEOS, write_small_records
 from small_scorers import JOB
 
-from segment_em import estimation, labels, predictions, scoring
+from segment_em import estimation, labels, prediction, predictions, scoring
 from segment_em.checkpoint import Specification, save_weights
 from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
@@ -48,7 +48,7 @@ def test_scores_are_equal_in_chunks_of_1_of_7_and_of_all(tmp_path, architecture)
         dense, sparse = [], []
         for index in indexes:
             scores, stored = index.with_suffix(".scores.h5"), index.with_suffix(".labels.h5")
-            scoring.predict(model, index, scores, SETTINGS, JOB)
+            prediction.predict(model, index, scores, SETTINGS, JOB)
             estimation.estimate(model, index, 0.0, 3, stored, SETTINGS, JOB)
             dense.append(predictions.read_predictions(scores).scores)
             sparse.append(labels.read_chunk(stored).scores.scores)

@@ -14,6 +14,7 @@ from segment_em import (
     evaluation,
     labels,
     outputs,
+    prediction,
     ratings_table,
     scoring,
     selection,
@@ -108,7 +109,7 @@ class Process:
 
     def predict(self, weights):
         path = self.folder / "predictions.h5"
-        scoring.predict(weights, self.index["test"], path, SCORED, JOB)
+        prediction.predict(weights, self.index["test"], path, SCORED, JOB)
         return path
 
     def evaluate(self, weights, split="test", fraction=None):
@@ -316,7 +317,7 @@ def test_a_chunk_without_videos_adds_nothing(tmp_path):
     (tmp_path / "empty.tfrecord").touch()
     empty_index, empty = tmp_path / "empty.h5", tmp_path / "empty-scores.h5"
     write_index(empty_index, build_index([tmp_path / "empty.tfrecord"], FEATURES, 5), {})
-    scoring.predict(weights, empty_index, empty, SCORED, JOB)
+    prediction.predict(weights, empty_index, empty, SCORED, JOB)
     estimation.estimate(weights, empty_index, 0.0, 20, tmp_path / "empty-labels.h5", SCORED, JOB)
     chunks = [process.estimate(weights), tmp_path / "empty-labels.h5"]
     for indexes, files, out in (

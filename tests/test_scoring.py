@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_scorers import JOB, SETTINGS, ensemble_of, plain_scores, weights
 
-from segment_em import estimation, labels, scoring
+from segment_em import estimation, labels, prediction, predictions
 from segment_em.errors import InputError
 from segment_em.index_files import write_index
 
@@ -36,8 +36,8 @@ def test_the_e_step_stores_the_teachers_scores_of_every_segment(tmp_path, index_
 def test_several_models_are_scored_by_their_weighted_mean(tmp_path, index_path, small_index):
     paths = [weights(tmp_path, f"{n}.safetensors", n) for n in (0, 1)]
     ensemble = ensemble_of(tmp_path, paths, [0.75, 0.25])
-    scoring.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
-    found = scoring.predictions.read_predictions(tmp_path / "out.h5").scores
+    prediction.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
+    found = predictions.read_predictions(tmp_path / "out.h5").scores
     parts = [np.concatenate(list(plain_scores(path, small_index).values())) for path in paths]
     np.testing.assert_allclose(found, 0.75 * parts[0] + 0.25 * parts[1], atol=1e-6)
 
@@ -46,7 +46,7 @@ def test_models_of_other_features_than_the_index_are_refused(tmp_path, index_pat
     path = weights(tmp_path, "w.safetensors", 0, features={"rgb": 16})
     expected = r"made for features \{'rgb': 16\}, not \{'rgb': 8.*; give files with these"
     with pytest.raises(InputError, match=expected):
-        scoring.predict(path, index_path, tmp_path / "out.h5", SETTINGS, JOB)
+        prediction.predict(path, index_path, tmp_path / "out.h5", SETTINGS, JOB)
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -56,7 +56,7 @@ def test_members_of_other_classes_are_not_joined(tmp_path, index_path):
     ]
     ensemble = ensemble_of(tmp_path, paths, [0.5, 0.5])
     with pytest.raises(InputError, match="classes"):
-        scoring.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
+        prediction.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
 
 
 def test_a_filter_is_of_each_videos_own_segments_and_the_members_spread_is_stored(
@@ -86,8 +86,8 @@ def test_the_grids_that_an_ensemble_names_are_used(tmp_path, index_path):
     found = []
     for shifts in ([0], [0, 2]):
         ensemble = ensemble_of(tmp_path, [path], [1.0], shifts=shifts)
-        scoring.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
-        found.append(np.array(scoring.predictions.read_predictions(tmp_path / "out.h5").scores))
+        prediction.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
+        found.append(np.array(predictions.read_predictions(tmp_path / "out.h5").scores))
     assert np.abs(found[0] - found[1]).max() > 1e-4
 
 
@@ -96,6 +96,6 @@ def test_scores_are_computed_in_the_precision_that_is_asked_for(tmp_path, index_
     found = []
     for precision in ("float32", "bfloat16"):
         settings = replace(SETTINGS, precision=precision)
-        scoring.predict(path, index_path, tmp_path / "out.h5", settings, JOB)
-        found.append(np.array(scoring.predictions.read_predictions(tmp_path / "out.h5").scores))
+        prediction.predict(path, index_path, tmp_path / "out.h5", settings, JOB)
+        found.append(np.array(predictions.read_predictions(tmp_path / "out.h5").scores))
     assert 0 < np.abs(found[0] - found[1]).max() < 0.05

@@ -1,6 +1,6 @@
 """Algorithm 1, line 12: the ensemble's scores of one chunk of the test set."""
 
-from segment_em import command_line, ensemble, scoring
+from segment_em import command_line, ensemble, prediction, scoring
 
 
 def main() -> None:
@@ -11,7 +11,7 @@ def main() -> None:
     files = ensemble.with_members(args.ensemble)
     job = command_line.job(args, inputs=[*files, *args.weights, args.index])
     settings = scoring.Inference(**args.config, videos=args.videos)
-    scoring.predict(args.ensemble, args.index, args.out, settings, job)
+    prediction.predict(args.ensemble, args.index, args.out, settings, job)
 
 
 if __name__ == "__main__":

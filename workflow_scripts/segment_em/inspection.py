@@ -39,9 +39,9 @@ def inspect(
     counts_4EC, true_C = 0, 0
     for chunk in read_chunks(pseudo_label_paths):
         true_NC = _true_segments(chunk, truth, segment_frames, max_frames)
-        counts_4EC = counts_4EC + _counts(
-            chunk.judged(calibrated), _segment_of(chunk), tables, true_NC
-        )
+        found = chunk.judged(calibrated)
+        segment_n, _ = chunk.owners(np.arange(len(found.column)))
+        counts_4EC = counts_4EC + _counts(found, segment_n, tables, true_NC)
         true_C = true_C + true_NC.sum(axis=0)
     rows = []
     for number, name in enumerate(tables):
@@ -64,11 +64,6 @@ def _true_segments(
         for name in chunk.video_ids
     )
     return np.concatenate([empty, *parts])
-
-
-def _segment_of(chunk: Chunk) -> np.ndarray:
-    """int64 [n]: the segment of each stored score."""
-    return np.repeat(np.arange(len(chunk.scores.indptr) - 1), np.diff(chunk.scores.indptr))
 
 
 def _counts(

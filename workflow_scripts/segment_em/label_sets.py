@@ -104,8 +104,7 @@ def _counts(
     found = chunk.judged(calibration)
     column, carried = found.column, found.in_video_labels
     kept = found.kept(keep, threshold_C2)
-    segment = np.repeat(np.arange(len(chunk.scores.indptr) - 1), np.diff(chunk.scores.indptr))
-    video = np.searchsorted(chunk.video_indptr, segment, side="right") - 1
+    _, video = chunk.owners(np.arange(len(column)))
 
     def videos(chosen: np.ndarray) -> np.ndarray:
         pairs = np.unique(video[chosen] * classes + column[chosen])

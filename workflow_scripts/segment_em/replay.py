@@ -7,8 +7,9 @@ import numpy as np
 
 from segment_em import ensemble
 from segment_em.index_files import read_index
+from segment_em.prediction import write_scores
 from segment_em.provenance import Job
-from segment_em.scoring import Inference, write_scores
+from segment_em.scoring import Inference
 from segment_em.shown_videos import read_shown
 from segment_em.terms import PARTS
 

@@ -1,4 +1,4 @@
-"""What trained models say of videos, from files to a file."""
+"""What trained models say of the videos of an index."""
 
 # B videos of a batch, C classes
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from segment_em import ensemble, predictions
 from segment_em.checkpoint import load_weights
 from segment_em.compute import prepare
 from segment_em.dataset import Clips, Dequantise
@@ -17,9 +16,8 @@ from segment_em.ensemble import Ensemble
 from segment_em.errors import InputError
 from segment_em.frames import FrameReader
 from segment_em.index import Index
-from segment_em.index_files import read_index
 from segment_em.inference import member_scores
-from segment_em.provenance import Job, described, write_how
+from segment_em.provenance import Job
 
 
 @dataclass(frozen=True)
@@ -86,34 +84,3 @@ def _load_all(weights: Sequence[str | Path], index: Index) -> tuple[list[nn.Modu
                 f"{path}: made for features {made_for}, not {widths}; give files with these"
             )
     return [model for model, _ in loaded], np.array(first.class_ids)
-
-
-def predict(
-    path: str | Path,
-    index_path: str | Path,
-    out: str | Path,
-    settings: Inference,
-    job: Job,
-) -> None:
-    """Algorithm 1, line 12: the ensemble's scores for one chunk of the test set.
-
-    path: members.json or ensemble.json, or one model's weights.
-    """
-    write_scores(ensemble.read(path), read_index([index_path]), out, settings, job)
-
-
-def write_scores(
-    joined: Ensemble, index: Index, out: str | Path, settings: Inference, job: Job
-) -> None:
-    """Write the scores of all videos of an index, in the format of predictions."""
-    scorer, stamp = Scorer(joined, index, settings, job), job.stamp()
-    predictions.write_predictions(
-        out,
-        (scores for _, scores in scorer.parts()),
-        index.video_ids,
-        scorer.clips.frame_counts,
-        scorer.class_ids,
-        settings.segment_frames,
-        described(stamp),
-    )
-    write_how(out, stamp, scorer.device.type)
