@@ -117,6 +117,8 @@ def _overlay(given: str | Mapping[str, Any] | None, key: str) -> dict[str, Any]:
 def _seed(settings: dict[str, Any], seed: int) -> None:
     """Set the seed, which draws the simulated records too."""
     settings["seed"], data = seed, settings["data"]
-    if not any(split in data for split in SPLITS):
-        data["simulation"]["seed"] = seed
-        data["name"] = f"{data['name']}-{seed}"
+    # What is no mapping is refused when the experiment is checked.
+    if isinstance(data, dict) and not any(split in data for split in SPLITS):
+        if isinstance(data.get("simulation"), dict):
+            data["simulation"]["seed"] = seed
+        data["name"] = f"{data.get('name')}-{seed}"

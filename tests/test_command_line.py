@@ -68,3 +68,19 @@ def test_numbers_below_what_makes_sense_are_refused(capsys, argument, value, mes
     said = capsys.readouterr().err
     assert f"argument {argument}: " in said
     assert message in said
+
+
+def test_a_result_with_a_percent_sign_names_its_lines(capsys):
+    code = (
+        "import logging; from argparse import Namespace; from segment_em import command_line;"
+        "args = Namespace(out='top 50%/found.csv', config={}, threads=1, workers=0, gpus=0);"
+        "command_line.run(lambda: (command_line.job(args, []), logging.warning('seen')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow_scripts")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == "top 50%/found: seen\n"

@@ -263,6 +263,21 @@ def test_a_mistake_in_a_variation_is_told_with_its_name(config):
         experiments_of(ablation(config, wrong={"trainig": {}}))
 
 
+@pytest.mark.parametrize(
+    ("overlay", "where"),
+    [
+        ({"data": None}, r"data: None"),
+        ({"data": "records"}, r"data: 'records'"),
+        ({"data": {"simulation": None}}, r"data\.simulation: None"),
+    ],
+)
+@pytest.mark.parametrize("of_data", [True, False])
+def test_an_overlay_with_an_empty_section_is_told_by_its_key(config, overlay, where, of_data):
+    given = {"data": {"x": overlay}} if of_data else {"x": overlay}
+    with pytest.raises(ConfigError, match=where):
+        experiments_of(ablation(config, **given))
+
+
 def test_a_missing_overlay_is_told_by_its_path(config):
     with pytest.raises(ConfigError, match=r"ablation\.data: no file 'configs/none\.yaml'"):
         experiments_of(ablation(config, data={"none": "configs/none.yaml"}))

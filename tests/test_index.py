@@ -398,6 +398,12 @@ def remade(file, key, values, **options):
         (lambda f: remade(f, "features/rgb/frames", np.zeros((4, 8), "f8")), "is <f8: store"),
         (lambda f: remade(f, "features/rgb/frames", np.zeros((4, 8), ">f4")), "is >f4: store"),
         (lambda f: remade(f, "features/rgb/frames", np.zeros((4, 8), "u1")), "quantisation_range"),
+        (
+            lambda f: remade(f, "features/rgb/frames", np.zeros((4, 8), "u1")).attrs.update(
+                {"quantisation_range": ["-2", "2"]}
+            ),
+            "quantisation_range",
+        ),
         (lambda f: remade(f, "features/rgb/indptr", [0, 3]), "rise from 0 to the 4"),
         (lambda f: remade(f, "features/rgb/indptr", [0, 2, 4]), r"expected integers, \(2,\)"),
         (lambda f: f.pop("features/rgb/frames"), r"train without it \(data.features.rgb: null\)"),

@@ -100,23 +100,45 @@ def test_data_without_labels_or_ratings_are_told_where_they_lack(small_index):
             preflight.refuse(table, splits_of(small_index) | {split: nothing}, settings())
 
 
-def test_a_teacher_that_cannot_be_calibrated_is_refused(small_index):
-    table = table_of(small_index)
-    table["validation_ratings"] = table["validation_positives"] = 2
-    preflight.refuse(table, splits_of(small_index), settings())
-    with pytest.raises(InputError, match=r"calibration: class: all 8 ratings .* are positive"):
-        preflight.refuse(table, splits_of(small_index), settings(calibration="class"))
+def answered(index, **changes):
+    return replace(index, ratings=index.ratings._replace(**changes))
 
 
-def test_experiments_are_not_compared_on_a_test_set_without_ratings(small_index):
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"positive": True}, r"[1-9]\d* of [1-9]\d* ratings"),
+        ({"positive": False}, r"0 of [1-9]\d* ratings"),
+        ({"start_second": 5000}, "0 of 0 ratings"),
+    ],
+)
+def test_a_teacher_that_cannot_be_calibrated_is_refused(small_index, changes, said):
+    changes = {
+        name: np.full_like(getattr(small_index.ratings, name), v) for name, v in changes.items()
+    }
     table = table_of(small_index)
     table["validation_positives"] = 1
-    unrated = small_index.take(np.flatnonzero(np.diff(small_index.ratings.indptr) == 0))
-    splits = splits_of(small_index) | {"test": unrated}
-    preflight.refuse(table, splits, settings())
+    splits = splits_of(small_index) | {"segments": answered(small_index, **changes)}
+    preflight.refuse(table, splits, settings(validation_fraction=1.0))
+    calibrated = settings(validation_fraction=1.0, calibration="class")
+    preflight.refuse(table, splits_of(small_index), calibrated)
+    with pytest.raises(InputError, match=rf"em\.calibration: class: {said} .* are positive"):
+        preflight.refuse(table, splits, calibrated)
+
+
+def test_experiments_are_not_compared_on_a_test_set_without_positive_ratings(small_index):
+    table = table_of(small_index)
+    table["validation_positives"] = 1
+    ratings = small_index.ratings
+    unrated = small_index.take(np.flatnonzero(np.diff(ratings.indptr) == 0))
+    negative = answered(small_index, positive=np.zeros_like(ratings.positive))
+    unlisted = answered(small_index, class_id=np.full_like(ratings.class_id, 4))
     preflight.refuse(table, splits_of(small_index), settings(compared=True))
-    with pytest.raises(InputError, match=r"data\.test: no video has ratings, and an ablation"):
-        preflight.refuse(table, splits, settings(compared=True))
+    for test in (unrated, negative, unlisted):
+        splits = splits_of(small_index) | {"test": test}
+        preflight.refuse(table, splits, settings())
+        with pytest.raises(InputError, match=r"data\.test: no rating is positive .* an ablation"):
+            preflight.refuse(table, splits, settings(compared=True))
 
 
 def test_one_threshold_for_all_is_warned_of_where_some_classes_are_rare(small_index):

@@ -59,7 +59,9 @@ def test_a_video_that_the_truth_does_not_hold_is_named(tmp_path):
         truth.occurrences("b")
 
 
-def test_a_file_that_is_no_truth_is_refused(tmp_path):
-    (tmp_path / "t.npz").write_bytes(b"nonsense")
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_file_that_is_no_truth_is_refused(tmp_path, cut):
+    whole = write_truth(tmp_path / "t.npz", {"a": (5, [])}).read_bytes()
+    (tmp_path / "t.npz").write_bytes(whole[:-100] if cut else b"nonsense")
     with pytest.raises(InputError, match=r"t\.npz: not the truth"):
         Truth(tmp_path / "t.npz")

@@ -149,5 +149,6 @@ def training_job(args: argparse.Namespace, inputs: Sequence[str]) -> TrainingJob
 def _name_lines(out: str) -> None:
     """Let each log line begin with the job's result: the lines of several jobs mix on a screen."""
     path = Path(out)
+    name = str(Path(path.parent.name, path.stem)).replace("%", "%%")
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(logging.Formatter(f"{Path(path.parent.name, path.stem)}: %(message)s"))
+        handler.setFormatter(logging.Formatter(f"{name}: %(message)s"))

@@ -185,9 +185,10 @@ def _own_dtype(path: str, frames: h5py.Dataset, width: int) -> str:
 
 
 def _own_scale(path: str, frames: h5py.Dataset) -> tuple[float, float]:
-    bounds = np.ravel(frames.attrs.get("quantisation_range", [])).tolist()
-    if len(bounds) != 2 or not all(map(math.isfinite, bounds)) or not bounds[0] < bounds[1]:
+    bounds = np.ravel(frames.attrs.get("quantisation_range", []))
+    numbers = bounds.dtype.kind in "iuf" and len(bounds) == 2
+    if not numbers or not np.isfinite(bounds).all() or not bounds[0] < bounds[1]:
         raise InputError(
             f"{path}: {frames.name} is uint8: give its attribute quantisation_range = [low, high]"
         )
-    return quantisation(*bounds)
+    return quantisation(*bounds.tolist())

@@ -62,9 +62,8 @@ def class_table(
     table["labels_expected"] = pd.array(expected_C if share else [None] * len(table), "Int64")
     tuning = rated.for_tuning(planned.validation_fraction)
     validation = rated.for_validation(planned.validation_fraction)
-    segments_V = segments_of(tuning.frames_read(planned.max_frames), planned.segment_frames)
-    located = tuning.located_ratings(class_ids, segments_V, planned.segment_frames)
-    table["ratings"], table["positive_ratings"] = _rated(tuning, class_ids, located.exists)
+    exists_R = _exist(tuning, class_ids, planned)
+    table["ratings"], table["positive_ratings"] = _rated(tuning, class_ids, exists_R)
     table["validation_ratings"], table["validation_positives"] = _rated(validation, class_ids)
     return table
 
@@ -77,6 +76,12 @@ def _carried(train: Index, class_ids: np.ndarray, planned: PlannedRun) -> np.nda
     column_L, classes = column_L[column_L >= 0], len(class_ids)
     segments = np.bincount(column_L, weights=segments_V[video_L], minlength=classes)
     return np.stack([np.bincount(column_L, minlength=classes), segments.astype(np.int64)])
+
+
+def _exist(rated: Index, class_ids: np.ndarray, planned: PlannedRun) -> np.ndarray:
+    """bool [R]: whether the rated segment is in its video as that is read."""
+    segments_V = segments_of(rated.frames_read(planned.max_frames), planned.segment_frames)
+    return rated.located_ratings(class_ids, segments_V, planned.segment_frames).exists
 
 
 def _rated(rated: Index, class_ids: np.ndarray, chosen_R: np.ndarray | bool = True) -> np.ndarray:
@@ -210,20 +215,25 @@ def refuse(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
             "and of a segment within its video; look at data.segment_classes, give starts in "
             "seconds, or lower data.validation_fraction"
         )
-    positives, counted = table["validation_positives"].sum(), table["validation_ratings"].sum()
-    if not positives:
+    if not table["validation_positives"].any():
         raise InputError(
             "data.segments: no positive rating of these classes is for validation; raise "
             "data.validation_fraction or rate more segments"
         )
-    if planned.calibration != "none" and positives == counted:
+    class_ids = table["class"].to_numpy()
+    validation = splits["segments"].for_validation(planned.validation_fraction)
+    scored_R = _exist(validation, class_ids, planned)
+    counted, positives = _rated(validation, class_ids, scored_R).sum(axis=1)
+    if planned.calibration != "none" and positives in (0, counted):
         raise InputError(
-            f"em.calibration: {planned.calibration}: all {counted} ratings for validation are "
-            "positive, and it needs both answers; rate more segments, or set it to none"
+            f"em.calibration: {planned.calibration}: {positives} of {counted} ratings for "
+            "validation, of segments within their videos, are positive, and it needs both "
+            "answers; rate more segments, or set it to none"
         )
-    if planned.compared and not len(splits["test"].ratings.class_id):
+    if planned.compared and not _rated(splits["test"], class_ids)[1].any():
         raise InputError(
-            "data.test: no video has ratings, and an ablation compares test mAP; give rated files"
+            "data.test: no rating is positive and of one of these classes, and an ablation "
+            "compares test mAP; give files with such ratings"
         )
     if planned.submission:
         check_ids(splits["test"].video_ids)

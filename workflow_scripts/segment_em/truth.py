@@ -6,6 +6,7 @@ S segments of a video, C classes, O occurrences
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Truth:
                 self._indptr, self._frames = file["indptr"], file["frames"]
                 self._columns = Occurrences(*(file[name] for name in Occurrences._fields))
                 self._row = {name: row for row, name in enumerate(file["video_ids"].tolist())}
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, BadZipFile) as error:
             raise InputError(f"{path}: not the truth of a split ({error}); simulate anew") from None
 
     def occurrences(self, video_id: str) -> Occurrences:
