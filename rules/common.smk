@@ -1,6 +1,6 @@
 # Checks the configuration, sets up the experiments, and answers what the rules ask of the machine.
 # The only place that reads `config`. Which files belong to a job: experiments.py; which settings:
-# job_settings.py, where experiments may share a result, else beside the rule.
+# job_settings.py, and of what only tells of results beside the rule.
 import os
 import re
 import shlex
@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 sys.path[:0] = [f"{workflow.basedir}/rules", f"{workflow.basedir}/workflow_scripts"]
+import asking
 from ancient_inputs import look_behind_ancient_inputs
 from configuration import ConfigError
 from entries import unused_threshold_options
@@ -125,20 +126,16 @@ def scoring_threads(wildcards):
     return compute(wildcards)["threads"]
 
 
-def memory(kind):
-    """MB of memory for each process: as configured, twice that each try, and room for the inputs.
-
-    Each process of a job that trains reads them all. Records need none: they are mapped, and the
-    kernel takes their pages back as it likes.
-    """
+def memory(kind, counted=None):
+    """MB of memory, see asking.megabytes. counted: the input that is counted a file at a time."""
 
     def megabytes(wildcards, input, attempt):
-        loaded = {*input} - {*input.get("records", [])}
-        # An input that is not there yet makes Snakemake ask again when it is.
-        inputs = sum(os.path.getsize(file) for file in loaded) / 1e6
+        apart = input[counted] if counted else []
         own = compute(wildcards)["memory_mb"][kind]
         count = processes(wildcards) if kind == "train" else 1
-        return int(count * (own * 2 ** (attempt - 1) + inputs))
+        # Records need no room: they are mapped, and the kernel takes their pages back as it likes.
+        whole = {*input} - {*input.get("records", []), *apart}
+        return asking.megabytes(own, count, attempt, whole, apart)
 
     return megabytes
 

@@ -75,7 +75,7 @@ rule threshold:  # E-step, eqs. 18-19: the threshold of each class, and what pas
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=memory("data"),
+        mem_mb=memory("data", counted="pseudo_labels"),
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "label_set.py",

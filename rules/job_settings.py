@@ -1,6 +1,6 @@
-"""The part of the configuration that decides the result of a job, where experiments may share it.
+"""The part of the configuration that decides the result of a job of the process.
 
-What is made for one experiment alone, as tables and the report, has its settings beside its rule.
+Tables, figures and the report, which only tell of results, have their settings beside their rules.
 """
 
 import zlib

@@ -19,7 +19,7 @@ rule inspect_labels:  # what the E-step did: labels by class and estimation, and
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=memory("data"),
+        mem_mb=memory("data", counted="labels"),
         runtime=minutes("data"),
     params:
         script=SCRIPTS / "inspect_labels.py",

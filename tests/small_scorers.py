@@ -46,7 +46,7 @@ def plain_scores(path, index):
 
 def ensemble_of(folder, paths, shares, validated=None, **joining):
     members = [
-        {"weights": path.name, "weight": share, "validated": judged.name}
+        {"weights": path.name, "weight": share, "validated": {"weights": judged.name}}
         for path, share, judged in zip(paths, shares, validated or paths, strict=True)
     ]
     told = {"join": "mean", "video_filter": 0.0, "shifts": [0]} | joining

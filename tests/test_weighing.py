@@ -1,5 +1,7 @@
 """Who is a member, and the weights that validation gives, by hand."""
 
+import json
+
 import numpy as np
 import pytest
 from small_candidates import model
@@ -53,6 +55,10 @@ def test_members_that_were_fine_tuned_again_join_by_what_validation_says_of_the_
     assert [share for _, share in joined.members] == [share for _, share in judged.members]
     assert ensemble.with_members(out, validated=True)[1:] == [path for path, _ in judged.members]
     np.testing.assert_allclose(joined.members[1][1] / joined.members[0][1], np.exp(2))
+    rows = json.loads(out.read_text())["members"]
+    assert [set(row) for row in rows] == [{"weights", "weight", "validated"}] * 2
+    assert [row["validated"]["stage"] for row in rows] == ["finetuned"] * 2
+    assert [row["validated"]["validation_map"] for row in rows] == [0.7, 0.8]
 
 
 def test_weights_are_by_the_criterion(tmp_path):

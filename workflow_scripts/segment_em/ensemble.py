@@ -103,13 +103,13 @@ def read(path: str | Path, validated: bool = False) -> Ensemble:
     path = Path(path)
     if path.suffix != ".json":
         return Ensemble.of_one(path)
-    key = "validated" if validated else "weights"
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         members = tuple(
             # Normal, since the stamp of a result names the file as the workflow does.
-            (Path(os.path.normpath(path.parent / member[key])), float(member["weight"]))
+            (Path(os.path.normpath(path.parent / joins["weights"])), float(member["weight"]))
             for member in told["members"]
+            for joins in [member["validated"] if validated else member]
         )
         if told["join"] not in JOINS:
             raise ValueError(f"join {told['join']!r}")

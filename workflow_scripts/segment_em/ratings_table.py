@@ -1,6 +1,6 @@
 """The scores behind a mAP: a row a rating, so that AP and paired bootstraps can be taken again.
 
-Without pandas, whose import would take each job that trains 0.4 s.
+Without pandas, whose import would take each job that scores 0.4 s.
 
 R ratings, B bootstrap replicates
 """

@@ -89,8 +89,8 @@ def weigh(
     found = Ensemble(pairs, joining.join, joining.video_filter, tuple(joining.shifts))
     told = found.described(Path(out).parent)
     for row, member in zip(told["members"], members, strict=True):
-        row["validated"] = os.path.relpath(member.weights, Path(out).parent)
-        row |= {key: value for key, value in member.described().items() if key not in row}
+        judged = {"weights": os.path.relpath(member.weights, Path(out).parent)}
+        row["validated"] = member.described() | judged
     write_json(out, {"rule": joining.weights, **told, "stamp": dict(stamp)})
     write_how(out, stamp)
 
