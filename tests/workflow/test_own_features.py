@@ -1,6 +1,5 @@
 """What README.md and docs/data.md show about data of one's own works as it stands there."""
 
-import shutil
 
 import h5py
 import numpy as np
@@ -43,10 +42,11 @@ def test_the_readmes_own_file_can_be_indexed(tmp_path, monkeypatch):
     assert index.modalities["clip"].frames.tolist() == [40, 25]
     assert index.labels.indptr.tolist() == [0, 2, 3]
     assert index.labels.indices.tolist() == [3, 7, 7]
-    shutil.copy("train0.h5", "rated0.h5")
     example = next(code for code in texts("README.md", "python") if "ratings/indptr" in code)
-    exec(example, {"h5py": h5py})
-    ratings = build_index([tmp_path / "rated0.h5"], {"clip": 512}, 5).ratings
+    exec(example, {"h5py": h5py, "frames": frames})
+    rated = build_index([tmp_path / "rated0.h5"], {"clip": 512}, 5)
+    assert rated.video_ids.tolist() == ["third", "fourth"]
+    ratings = rated.ratings
     assert ratings.indptr.tolist() == [0, 1, 3]
     assert ratings.class_id.tolist() == [7, 3, 7]
     assert ratings.positive.tolist() == [True, False, True]
