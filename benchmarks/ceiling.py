@@ -20,7 +20,7 @@ import pandas as pd
 from jobs import MACHINE
 from measure import ROOT
 
-from segment_em import labels, segment_scores
+from segment_em import labels, pseudo_label_files
 from segment_em.truth import Truth
 
 # Of the estimators, the one that takes labels outside the video's labels too.
@@ -119,10 +119,10 @@ def write_chunk(chunk: labels.Chunk, truth: Truth, cut: list[int], path: Path) -
     segment = np.repeat(np.arange(len(true_NC)), np.diff(scores.indptr))
     labels_NC[segment, scores.indices] = scores.in_video_labels
     scores_NC = true_NC.astype(np.float32)
-    everything = segment_scores.sparse_scores(
+    everything = pseudo_label_files.sparse_scores(
         scores_NC, labels_NC, 0.0, len(chunk.class_ids), np.zeros_like(scores_NC)
     )
-    segment_scores.write_pseudo_labels(
+    pseudo_label_files.write_pseudo_labels(
         path, everything, chunk.video_ids, chunk.video_indptr, chunk.class_ids, {}
     )
     return true_NC.sum(axis=0)

@@ -14,7 +14,7 @@ from synthetic import FEATURES, MAX_FRAMES, SEGMENT_FRAMES
 
 from segment_em.index import Index, Labels, Modality, RatedSegments
 from segment_em.index_files import write_index
-from segment_em.predictions import write_predictions
+from segment_em.prediction_files import write_predictions
 
 CHUNKS = {"few": 2, "many": 128}
 

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable
 
-# Bytes that counting pseudo-labels takes for each of their file, of which scores are nearly all.
+# Bytes of memory at most for each byte of a file of pseudo-labels that is counted: by its peak, the
+# inspection of calibrated scores.
 COUNTING = 7
 
 

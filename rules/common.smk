@@ -1,6 +1,6 @@
 # Checks the configuration, sets up the experiments, and answers what the rules ask of the machine.
 # The only place that reads `config`. Which files belong to a job: experiments.py; which settings:
-# job_settings.py, and of what only tells of results beside the rule.
+# job_settings.py, or beside the rule where they are a line.
 import os
 import re
 import shlex

@@ -1,7 +1,4 @@
-"""The part of the configuration that decides the result of a job of the process.
-
-Tables, figures and the report, which only tell of results, have their settings beside their rules.
-"""
+"""The part of the configuration that decides the result of a job, for the jobs that compute."""
 
 import zlib
 from collections.abc import Mapping, Sequence

@@ -121,4 +121,5 @@ def _seed(settings: dict[str, Any], seed: int) -> None:
     if isinstance(data, dict) and not any(split in data for split in SPLITS):
         if isinstance(data.get("simulation"), dict):
             data["simulation"]["seed"] = seed
-        data["name"] = f"{data.get('name')}-{seed}"
+        if isinstance(data.get("name"), str):
+            data["name"] = f"{data['name']}-{seed}"

@@ -22,7 +22,7 @@ from segment_em import (
 )
 from segment_em.index_files import write_index
 from segment_em.indexing import build_index
-from segment_em.predictions import write_predictions
+from segment_em.prediction_files import write_predictions
 from segment_em.records import Ratings, encode_example, write_records
 
 HOSTILE = "</script><script>window.broken=1</script>\"'&$<b>ü"

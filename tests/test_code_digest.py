@@ -52,11 +52,11 @@ def test_an_edit_of_the_e_steps_labels_repeats_only_what_reads_them(library, scr
 
 def test_an_edit_of_what_follows_the_e_step_does_not_repeat_it(library):
     found = digests(library, "estimate.py")
-    assert "segment_em/segment_scores.py" in found
-    for module in ("labels", "calibration", "estimators/__init__", "predictions"):
+    assert "segment_em/pseudo_label_files.py" in found
+    for module in ("labels", "calibration", "estimators/__init__", "prediction_files"):
         assert f"segment_em/{module}.py" not in found
-    assert "segment_em/predictions.py" not in digests(library, "evaluate.py")
-    assert "segment_em/predictions.py" in digests(library, "predict.py")
+    assert "segment_em/prediction_files.py" not in digests(library, "evaluate.py")
+    assert "segment_em/prediction_files.py" in digests(library, "predict.py")
 
 
 def test_a_pooling_more_changes_the_code_of_no_job(library):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from segment_em import labels, predictions, segment_scores
+from segment_em import labels, prediction_files, pseudo_label_files
 from segment_em.checkpoint import Specification, load_weights, save_weights
 from segment_em.errors import InputError
 from segment_em.index_files import read_index, write_index
@@ -27,15 +27,17 @@ def write_index_file(path, index):
 
 def write_labels_file(path, index):
     scores_NC = np.random.default_rng(0).random((5, 3), np.float32)
-    scores = segment_scores.sparse_scores(
+    scores = pseudo_label_files.sparse_scores(
         scores_NC, scores_NC > 0.9, 0.0, 3, np.zeros_like(scores_NC)
     )
-    segment_scores.write_pseudo_labels(path, scores, ["a", "b"], np.array([0, 3, 5]), CLASSES, {})
+    pseudo_label_files.write_pseudo_labels(
+        path, scores, ["a", "b"], np.array([0, 3, 5]), CLASSES, {}
+    )
 
 
 def write_predictions_file(path, index):
     parts = [np.random.default_rng(0).random((5, 3), np.float32)]
-    predictions.write_predictions(path, parts, ["a", "b"], np.array([12, 7]), CLASSES, 5, {})
+    prediction_files.write_predictions(path, parts, ["a", "b"], np.array([12, 7]), CLASSES, 5, {})
 
 
 def read_labels(path):
@@ -47,7 +49,7 @@ def read_labels(path):
 KINDS = {
     "index": (write_index_file, lambda path: read_index([path])),
     "labels": (write_labels_file, read_labels),
-    "predictions": (write_predictions_file, predictions.read_predictions),
+    "predictions": (write_predictions_file, prediction_files.read_predictions),
 }
 
 
@@ -178,7 +180,7 @@ def test_values_that_cannot_be_are_refused(tmp_path, name, key, value, expected)
 def test_chunks_of_other_classes_are_refused(tmp_path):
     for write, read_all in (
         (write_labels_file, lambda paths: list(labels.read_chunks(paths))),
-        (write_predictions_file, predictions.read_all_predictions),
+        (write_predictions_file, prediction_files.read_all_predictions),
     ):
         paths = [tmp_path / "000.h5", tmp_path / "001.h5"]
         for path in paths:

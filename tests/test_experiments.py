@@ -269,6 +269,8 @@ def test_a_mistake_in_a_variation_is_told_with_its_name(config):
         ({"data": None}, r"data: None"),
         ({"data": "records"}, r"data: 'records'"),
         ({"data": {"simulation": None}}, r"data\.simulation: None"),
+        ({"data": {"name": None}}, r"data\.name: None"),
+        ({"data": {"name": 5}}, r"data\.name: 5"),
     ],
 )
 @pytest.mark.parametrize("of_data", [True, False])

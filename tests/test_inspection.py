@@ -6,7 +6,7 @@ import pytest
 from test_truth import write_truth
 
 from segment_em.inspection import inspect
-from segment_em.segment_scores import SegmentScores, write_pseudo_labels
+from segment_em.pseudo_label_files import SegmentScores, write_pseudo_labels
 
 # Video a has two segments, b one. Class 3 is carried by a, class 8 by b.
 #            a:0 class 3   a:0 class 8   a:5 class 3   b:0 class 3   b:0 class 8

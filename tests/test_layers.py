@@ -17,8 +17,8 @@ HDF5 = {
     "skipped",
     "index_files",
     "own_features",
-    "segment_scores",
-    "predictions",
+    "prediction_files",
+    "pseudo_label_files",
     "lineage",
 }
 TORCH = {
@@ -45,8 +45,8 @@ TORCH = {
     "models",
 }
 # What jobs with torch import; pandas would be 0.4 s at the start of each.
-NO_PANDAS = TORCH | {"calibration", "labels", "predictions", "ratings_table", "shown_videos"}
-NO_PANDAS |= {"ensemble", "metrics", "segment_scores", "submission"}  # numpy alone
+NO_PANDAS = TORCH | {"calibration", "labels", "prediction_files", "ratings_table", "shown_videos"}
+NO_PANDAS |= {"ensemble", "metrics", "pseudo_label_files", "submission"}  # numpy alone
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
     {
@@ -71,14 +71,22 @@ ORDER = [
     {"weighing", "selection"},
     {"ablation"},
     {"index", "movers"},
-    {"index_files", "left_out", "localisation", "segment_scores"},
+    {"index_files", "left_out", "localisation", "pseudo_label_files"},
     {"preflight"},
     {"annotations"},
     {"own_features"},
     {"indexing"},
     {"frames", "targets", "poolings", "models", "estimators", "thresholds", "compute"},
     {"losses"},
-    {"averaging", "predictions", "labels", "dataset", "checkpoint", "comparison", "feature_scale"},
+    {
+        "averaging",
+        "checkpoint",
+        "comparison",
+        "dataset",
+        "feature_scale",
+        "labels",
+        "prediction_files",
+    },
     {"monitor", "training_state", "splits"},
     {"label_sets", "training", "inference", "outputs", "interval_files"},
     {"inspection", "localisation_quality", "shown_videos"},

@@ -6,7 +6,7 @@ from test_truth import write_truth
 
 from segment_em import localisation, localisation_quality
 from segment_em.errors import InputError
-from segment_em.predictions import write_predictions
+from segment_em.prediction_files import write_predictions
 
 
 def judged(folder, scores, frames, truth, class_ids=(3, 4), max_frames=100):

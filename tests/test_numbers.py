@@ -7,7 +7,7 @@ from small_models import SMALL, small_model
 from small_records import FEATURES, MORE_VIDEOS, VIDEOS, write_small_records
 from small_scorers import JOB
 
-from segment_em import estimation, labels, prediction, predictions, scoring
+from segment_em import estimation, labels, prediction, prediction_files, scoring
 from segment_em.checkpoint import Specification, save_weights
 from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
@@ -50,7 +50,7 @@ def test_scores_are_equal_in_chunks_of_1_of_7_and_of_all(tmp_path, architecture)
             scores, stored = index.with_suffix(".scores.h5"), index.with_suffix(".labels.h5")
             prediction.predict(model, index, scores, SETTINGS, JOB)
             estimation.estimate(model, index, 0.0, 3, stored, SETTINGS, JOB)
-            dense.append(predictions.read_predictions(scores).scores)
+            dense.append(prediction_files.read_predictions(scores).scores)
             sparse.append(labels.read_chunk(stored).scores.scores)
         found[size] = np.concatenate(dense), np.concatenate(sparse)
     for size in (1, 7):
@@ -85,6 +85,6 @@ def test_predictions_rank_as_the_scores_in_memory(tmp_path):
     frames = np.full(len(scores_NC) // 4, 20)
     ids = [f"v{number}" for number in range(len(frames))]
     path = tmp_path / "scores.h5"
-    predictions.write_predictions(path, [scores_NC], ids, frames, np.array([3]), 5, {})
-    stored = predictions.read_predictions(path).scores
+    prediction_files.write_predictions(path, [scores_NC], ids, frames, np.array([3]), 5, {})
+    stored = prediction_files.read_predictions(path).scores
     assert evaluate(stored, rated, 2000, 2, 0).map == evaluate(scores_NC, rated, 2000, 2, 0).map

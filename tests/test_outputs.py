@@ -10,7 +10,7 @@ from segment_em import outputs
 from segment_em.errors import InputError
 from segment_em.index_files import write_index
 from segment_em.indexing import build_index
-from segment_em.predictions import write_predictions
+from segment_em.prediction_files import write_predictions
 from segment_em.records import encode_example, write_records
 
 CLASS_IDS = np.array([3, 8])

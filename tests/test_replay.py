@@ -5,7 +5,7 @@ import pytest
 from small_scorers import JOB, SETTINGS, ensemble_of, plain_scores, weights
 
 from segment_em.index_files import write_index
-from segment_em.predictions import read_predictions
+from segment_em.prediction_files import read_predictions
 from segment_em.replay import replay
 
 

@@ -28,7 +28,7 @@ from small_report import (
 from segment_em import figures, report, report_tables, viewer
 from segment_em.index_files import write_index
 from segment_em.indexing import build_index
-from segment_em.predictions import read_predictions
+from segment_em.prediction_files import read_predictions
 from segment_em.records import encode_example, write_records
 
 

@@ -14,7 +14,7 @@ from browser import Keys, chromium, needs_browser
 from PIL import Image
 from small_report import EMPTY, HOSTILE, NAMES, ODD, PAGE, SCORERS, SHOWN, SmallReport, large
 
-from segment_em.predictions import read_predictions
+from segment_em.prediction_files import read_predictions
 from segment_em.tables import read_table
 
 pytestmark = needs_browser

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_scorers import JOB, SETTINGS, ensemble_of, plain_scores, weights
 
-from segment_em import estimation, labels, prediction, predictions
+from segment_em import estimation, labels, prediction, prediction_files
 from segment_em.errors import InputError
 from segment_em.index_files import write_index
 
@@ -37,7 +37,7 @@ def test_several_models_are_scored_by_their_weighted_mean(tmp_path, index_path, 
     paths = [weights(tmp_path, f"{n}.safetensors", n) for n in (0, 1)]
     ensemble = ensemble_of(tmp_path, paths, [0.75, 0.25])
     prediction.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
-    found = predictions.read_predictions(tmp_path / "out.h5").scores
+    found = prediction_files.read_predictions(tmp_path / "out.h5").scores
     parts = [np.concatenate(list(plain_scores(path, small_index).values())) for path in paths]
     np.testing.assert_allclose(found, 0.75 * parts[0] + 0.25 * parts[1], atol=1e-6)
 
@@ -87,7 +87,7 @@ def test_the_grids_that_an_ensemble_names_are_used(tmp_path, index_path):
     for shifts in ([0], [0, 2]):
         ensemble = ensemble_of(tmp_path, [path], [1.0], shifts=shifts)
         prediction.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
-        found.append(np.array(predictions.read_predictions(tmp_path / "out.h5").scores))
+        found.append(np.array(prediction_files.read_predictions(tmp_path / "out.h5").scores))
     assert np.abs(found[0] - found[1]).max() > 1e-4
 
 
@@ -97,5 +97,5 @@ def test_scores_are_computed_in_the_precision_that_is_asked_for(tmp_path, index_
     for precision in ("float32", "bfloat16"):
         settings = replace(SETTINGS, precision=precision)
         prediction.predict(path, index_path, tmp_path / "out.h5", settings, JOB)
-        found.append(np.array(predictions.read_predictions(tmp_path / "out.h5").scores))
+        found.append(np.array(prediction_files.read_predictions(tmp_path / "out.h5").scores))
     assert 0 < np.abs(found[0] - found[1]).max() < 0.05

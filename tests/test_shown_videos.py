@@ -8,7 +8,7 @@ from small_records import FEATURES
 
 from segment_em.index_files import read_index, write_index
 from segment_em.indexing import build_index
-from segment_em.predictions import write_predictions
+from segment_em.prediction_files import write_predictions
 from segment_em.records import Ratings, encode_example, write_records
 from segment_em.shown_videos import choose, rating_errors, read_shown
 

@@ -11,7 +11,7 @@ from small_models import SMALL
 from small_records import FEATURES
 from torch.nn import functional
 
-from segment_em import maximisation, segment_scores, stages
+from segment_em import maximisation, pseudo_label_files, stages
 from segment_em.checkpoint import Specification, load_weights
 from segment_em.index import in_validation
 from segment_em.index_files import write_index
@@ -204,10 +204,10 @@ def test_an_m_step_reads_its_labels_as_they_are_to_be_taken(
     scores = np.full((11, 3), 0.6, np.float32)
     carried = np.zeros((11, 3), bool)
     carried[:3, :2] = True
-    sparse = segment_scores.sparse_scores(scores, carried, 0.0, 20, np.full_like(scores, 0.25))
+    sparse = pseudo_label_files.sparse_scores(scores, carried, 0.0, 20, np.full_like(scores, 0.25))
     indptr = np.array([0, 3, 5, 5, 6, 11])
     chunk, label_set, taught = (tmp_path / name for name in ("000.h5", "set.csv", "m.safetensors"))
-    segment_scores.write_pseudo_labels(
+    pseudo_label_files.write_pseudo_labels(
         chunk, sparse, small_index.video_ids, indptr, np.array(class_ids), {}
     )
     counts = {"videos": 1, "videos_with_positive": 1, "positives": [3, 3, 0]}

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from segment_em import segment_scores
+from segment_em import pseudo_label_files
 from segment_em.checkpoint import Specification, save_weights
 from segment_em.index_files import write_index
 from segment_em.indexing import build_index
@@ -72,9 +72,9 @@ def for_m_step(folder):
     scores = rng.random((VIDEOS * SEGMENTS, len(CLASS_IDS)), np.float32)
     scores[BAD * SEGMENTS : (BAD + 1) * SEGMENTS] = 0
     carried = np.ones(scores.shape, bool)
-    sparse = segment_scores.sparse_scores(scores, carried, 0.0, 0, np.zeros_like(scores))
+    sparse = pseudo_label_files.sparse_scores(scores, carried, 0.0, 0, np.zeros_like(scores))
     ids, indptr = [f"video{number}" for number in range(VIDEOS)], np.arange(VIDEOS + 1) * SEGMENTS
-    segment_scores.write_pseudo_labels(
+    pseudo_label_files.write_pseudo_labels(
         folder / "labels.h5", sparse, ids, indptr, np.array(CLASS_IDS), {}
     )
     table = label_set([folder / "labels.h5"], "video_prior", "fixed", {"delta": 0.5}, None, 0.0)

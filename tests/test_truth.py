@@ -59,9 +59,9 @@ def test_a_video_that_the_truth_does_not_hold_is_named(tmp_path):
         truth.occurrences("b")
 
 
-@pytest.mark.parametrize("cut", [False, True])
-def test_a_file_that_is_no_truth_is_refused(tmp_path, cut):
+@pytest.mark.parametrize("kept", [0, 100, -100, None])
+def test_a_file_that_is_no_truth_is_refused(tmp_path, kept):
     whole = write_truth(tmp_path / "t.npz", {"a": (5, [])}).read_bytes()
-    (tmp_path / "t.npz").write_bytes(whole[:-100] if cut else b"nonsense")
+    (tmp_path / "t.npz").write_bytes(b"nonsense" if kept is None else whole[:kept])
     with pytest.raises(InputError, match=r"t\.npz: not the truth"):
         Truth(tmp_path / "t.npz")

@@ -15,7 +15,7 @@ import pytest
 from test_localisation import by_loop
 from workflow_runs import ROOT, snakemake
 
-from segment_em.predictions import read_predictions
+from segment_em.prediction_files import read_predictions
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,5 @@
 """What README.md and docs/data.md show about data of one's own works as it stands there."""
 
-
 import h5py
 import numpy as np
 import pandas as pd

@@ -19,7 +19,7 @@ from segment_em.class_lists import read_class_list
 from segment_em.dataset import Clips, Dequantise
 from segment_em.frames import FrameReader
 from segment_em.index_files import read_index
-from segment_em.predictions import read_predictions
+from segment_em.prediction_files import read_predictions
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from workflow_runs import snakemake
 
 from segment_em.class_lists import read_class_list
 from segment_em.labels import read_chunk
-from segment_em.predictions import read_predictions
+from segment_em.prediction_files import read_predictions
 
 pytestmark = pytest.mark.slow
 

@@ -105,12 +105,7 @@ def read(path: str | Path, validated: bool = False) -> Ensemble:
         return Ensemble.of_one(path)
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        members = tuple(
-            # Normal, since the stamp of a result names the file as the workflow does.
-            (Path(os.path.normpath(path.parent / joins["weights"])), float(member["weight"]))
-            for member in told["members"]
-            for joins in [member["validated"] if validated else member]
-        )
+        members = tuple(_member(path.parent, row, validated) for row in told["members"])
         if told["join"] not in JOINS:
             raise ValueError(f"join {told['join']!r}")
         shifts = tuple(map(int, told["shifts"]))
@@ -126,6 +121,12 @@ def read(path: str | Path, validated: bool = False) -> Ensemble:
         raise _unreadable(path, error) from None
     except (ValueError, TypeError) as error:
         raise _no_ensemble(path, error) from None
+
+
+def _member(folder: Path, row: Mapping[str, Any], validated: bool) -> tuple[Path, float]:
+    file = (row["validated"] if validated else row)["weights"]
+    # Normal, since the stamp of a result names the file as the workflow does.
+    return Path(os.path.normpath(folder / file)), float(row["weight"])
 
 
 def members_of(path: str | Path) -> list[tuple[Path, float]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segment_em import ensemble, segment_scores
+from segment_em import ensemble, pseudo_label_files
 from segment_em.index import Index, columns_of, indptr_of, spans
 from segment_em.index_files import read_index
 from segment_em.provenance import Job, described, write_how
@@ -25,13 +25,13 @@ def estimate(
     """Algorithm 1, lines 5 and 6: the teacher's scores of one chunk, for both estimations.
 
     floor, top: which scores of classes that the video does not carry are stored, see
-    segment_scores.sparse_scores.
+    pseudo_label_files.sparse_scores.
     """
     index = read_index([index_path])
     scorer = Scorer(ensemble.read(teacher), index, settings, job)
     counts = scorer.segment_counts()
     parts = (
-        segment_scores.sparse_scores(
+        pseudo_label_files.sparse_scores(
             scorer.joined(rows, members),
             _carried(index, rows, counts, scorer.class_ids),
             floor,
@@ -40,8 +40,8 @@ def estimate(
         )
         for rows, members in scorer.members()
     )
-    scores, stamp = segment_scores.joined([segment_scores.empty(), *parts]), job.stamp()
-    segment_scores.write_pseudo_labels(
+    scores, stamp = pseudo_label_files.joined([pseudo_label_files.empty(), *parts]), job.stamp()
+    pseudo_label_files.write_pseudo_labels(
         out,
         scores,
         index.video_ids,

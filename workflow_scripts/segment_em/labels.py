@@ -1,4 +1,4 @@
-"""From the E-step's files (segment_scores.py) to the labels of a batch of the M-step."""
+"""From the E-step's files (pseudo_label_files.py) to the labels of a batch of the M-step."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from segment_em.calibration import Calibration
 from segment_em.errors import InputError
 from segment_em.estimators import Keep
 from segment_em.index import indptr_of, spans
-from segment_em.segment_scores import ARRAYS, ENCODING_TYPE, ENCODING_VERSION, SegmentScores
+from segment_em.pseudo_label_files import ARRAYS, ENCODING_TYPE, ENCODING_VERSION, SegmentScores
 from segment_em.targets import Entries
 
 
@@ -51,7 +51,7 @@ def _described(value: object) -> str:
 
 @dataclass(frozen=True)
 class Chunk:
-    """One file: arrays mapped from disk, see segment_scores.write_pseudo_labels."""
+    """One file: arrays mapped from disk, see pseudo_label_files.write_pseudo_labels."""
 
     path: Path
     scores: SegmentScores

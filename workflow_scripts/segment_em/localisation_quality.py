@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from segment_em.predictions import Predictions, read_predictions
+from segment_em.prediction_files import Predictions, read_predictions
 from segment_em.truth import Truth
 
 THRESHOLDS = np.arange(1, 20) / 20

@@ -14,7 +14,7 @@ from segment_em.errors import InputError
 from segment_em.index import indptr_of
 from segment_em.index_files import read_index
 from segment_em.localisation import Intervals, merge, rows_of, write_localisations
-from segment_em.predictions import Predictions, read_all_predictions
+from segment_em.prediction_files import Predictions, read_all_predictions
 from segment_em.submission import TopSegments, write_submission
 
 log = logging.getLogger(__name__)

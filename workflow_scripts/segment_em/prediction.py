@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segment_em import ensemble, predictions
+from segment_em import ensemble, prediction_files
 from segment_em.ensemble import Ensemble
 from segment_em.index import Index
 from segment_em.index_files import read_index
@@ -29,7 +29,7 @@ def write_scores(
 ) -> None:
     """Write the scores of all videos of an index, in the format of predictions."""
     scorer, stamp = Scorer(joined, index, settings, job), job.stamp()
-    predictions.write_predictions(
+    prediction_files.write_predictions(
         out,
         (scores for _, scores in scorer.parts()),
         index.video_ids,

@@ -28,7 +28,7 @@ class PlannedRun(NamedTuple):
     """What decides the counts. threshold: as configured, with its rule; see thresholds/.
 
     submission: whether test ids have to stand in one. calibration: of the teacher, on the
-    validation ratings. compared: whether the test set has to be rated, as in an ablation.
+    validation ratings. compared: whether the test set needs a positive rating, as in an ablation.
     """
 
     max_frames: int
@@ -189,8 +189,8 @@ def refuse(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
     """Raise InputError where a run would be refused after hours.
 
     Without a video of any class, a rating for fine-tuning or a positive one for validation, both
-    answers where the teacher is calibrated, a rating of the test set where experiments are compared
-    by it; or with a test id that no submission can hold.
+    answers where the teacher is calibrated, a positive one of the test set where experiments are
+    compared by it; or with a test id that no submission can hold.
     """
     if not len(splits["train"].labels.indices):
         raise InputError(

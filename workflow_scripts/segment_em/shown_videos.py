@@ -13,7 +13,7 @@ import numpy as np
 from segment_em.files import replacing
 from segment_em.index import Index
 from segment_em.index_files import read_index
-from segment_em.predictions import Predictions, read_predictions
+from segment_em.prediction_files import Predictions, read_predictions
 from segment_em.terms import PARTS
 
 COLUMNS = ["part", "video_id"]

@@ -12,6 +12,9 @@ import numpy as np
 
 from segment_em.errors import InputError
 
+# What zipfile raises on bytes that it did not write.
+DAMAGE = (BadZipFile, EOFError, NotImplementedError)
+
 
 class Occurrences(NamedTuple):
     """When classes occur in one video, one entry each uninterrupted time.
@@ -35,7 +38,7 @@ class Truth:
                 self._indptr, self._frames = file["indptr"], file["frames"]
                 self._columns = Occurrences(*(file[name] for name in Occurrences._fields))
                 self._row = {name: row for row, name in enumerate(file["video_ids"].tolist())}
-        except (OSError, KeyError, ValueError, BadZipFile) as error:
+        except (OSError, KeyError, ValueError, *DAMAGE) as error:
             raise InputError(f"{path}: not the truth of a split ({error}); simulate anew") from None
 
     def occurrences(self, video_id: str) -> Occurrences:

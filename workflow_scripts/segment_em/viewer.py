@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from segment_em.index import Index, columns_of
-from segment_em.predictions import Predictions, read_predictions
+from segment_em.prediction_files import Predictions, read_predictions
 from segment_em.shown_videos import rating_errors
 from segment_em.terms import PARTS
 from segment_em.truth import Truth

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segment_em.predictions import SLAB_ROWS, read_predictions, write_predictions
+from segment_em.prediction_files import SLAB_ROWS, read_predictions, write_predictions
 
 CLASSES, SEGMENTS = 500, 2 * SLAB_ROWS + 7  # 40 MB
 
