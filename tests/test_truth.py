@@ -65,3 +65,12 @@ def test_a_file_that_is_no_truth_is_refused(tmp_path, kept):
     (tmp_path / "t.npz").write_bytes(b"nonsense" if kept is None else whole[:kept])
     with pytest.raises(InputError, match=r"t\.npz: not the truth"):
         Truth(tmp_path / "t.npz")
+
+
+def test_a_truth_whose_zip_asks_for_another_version_is_refused(tmp_path):
+    path = write_truth(tmp_path / "t.npz", {"a": (5, [])})
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"PK\x01\x02") + 6] = 99  # the version needed to extract the first array
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match=r"t\.npz: not the truth .*version"):
+        Truth(path)
