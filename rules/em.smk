@@ -1,4 +1,4 @@
-# Algorithm 1, lines 4-11: estimate segment labels with F, train new models on them, keep the best.
+# Algorithm 1, lines 4-11: estimate segment labels, train new models on them, keep the best.
 
 
 rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
@@ -27,7 +27,7 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         launcher=launcher,
         speed=scoring_speed,
     message:
-        "E-step {wildcards.i}: F predicts segment labels of chunk {wildcards.chunk} (lines 5-6)"
+        "E-step {wildcards.i}: score the segments of chunk {wildcards.chunk} (lines 5-6)"
     shell:
         "{params.launcher} {params.script:q} --config {params.cfg:q}"
         " {params.speed}"

@@ -24,7 +24,7 @@ use rule validate as test with:  # both stages of a model on the test set, where
         "Test {wildcards.run}"
 
 
-rule weigh:  # the members of the last iteration, or the controls, and how much each counts
+rule weigh:  # the members of an ensemble, or of a teacher, and how much each counts
     input:
         validation=lambda wildcards: [
             of(wildcards).scores(run, "validation")
@@ -38,6 +38,7 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
             of(wildcards).ratings(run, "validation")
             for run in of(wildcards).may_join(wildcards.group)
         ],
+        before=lambda wildcards: of(wildcards).joined_before(wildcards.group),
     output:
         members="results/{experiment}/{group}/members.json",
         how="results/{experiment}/{group}/members.how.json",
@@ -53,19 +54,17 @@ rule weigh:  # the members of the last iteration, or the controls, and how much 
     params:
         script=SCRIPTS / "weigh_members.py",
         # The weights that join are named alone, since this need not wait for them.
-        cfg=lambda wildcards: of(wildcards).settings.ensemble(
-            of(wildcards).ensemble_weights(wildcards.group)
-        ),
+        cfg=lambda wildcards: of(wildcards).weighing(wildcards.group),
         code=code("weigh_members.py"),
     message:
         "Weigh the members of {wildcards.group}"
     shell:
         "python {params.script:q} --config {params.cfg:q}"
         " --validation {input.validation:q} --earlier {input.earlier:q}"
-        " --out {output.members:q} 2>&1 | tee -i {log:q}"
+        " --before {input.before:q} --out {output.members:q} 2>&1 | tee -i {log:q}"
 
 
-rule evaluate_ensemble:  # the weighted mean of the last iteration's members, or of the controls
+rule evaluate_ensemble:  # the weighted mean of models
     input:
         index=lambda wildcards: of(wildcards).data.index(
             "segments" if wildcards.part == "validation" else "test"

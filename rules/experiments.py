@@ -10,8 +10,8 @@ from job_settings import JobSettings
 
 from segment_em.terms import FINETUNED, PRETRAINED, REFIT, STAGES
 
-# Folders of means of models.
-ENSEMBLE, CONTROL_ENSEMBLE = "ensemble", "controls/ensemble"
+# Folders of means of models: what localises, the same of the controls, and what teaches.
+FINAL = ENSEMBLE, CONTROL_ENSEMBLE = "ensemble", "controls/ensemble"
 
 
 class Experiment:
@@ -72,7 +72,7 @@ class Experiment:
         return members + self.control_runs()
 
     def averaged(self, group: str) -> list[str]:
-        """The models of an ensemble: an iteration's members (the last's), or the controls."""
+        """The models of an iteration (for the ensemble, the last), or the controls."""
         if group == ENSEMBLE:
             return self.runs(self.last)
         return self.control_runs() if group == CONTROL_ENSEMBLE else self.runs(iteration_of(group))
@@ -88,6 +88,12 @@ class Experiment:
     def may_join(self, group: str) -> list[str]:
         """All models that an ensemble may hold."""
         return [*self.averaged(group), *self.standing_in(group)]
+
+    def teachers(self) -> list[str]:
+        """The means that teach, one for each iteration but 0; empty where F does."""
+        if self.em["teacher"] == "best":
+            return []
+        return [teaching(i) for i in range(1, self.last + 1)]
 
     def groups(self) -> list[str]:
         return [ENSEMBLE, CONTROL_ENSEMBLE] if self.controls else [ENSEMBLE]
@@ -151,10 +157,13 @@ class Experiment:
         return [self.weights(run, stage) for run in self.runs(int(i))]
 
     def mean_teacher(self, i: int | str) -> list[str]:
-        """members.json of an iteration and what validation says of it, where it may teach."""
-        if self.em["teacher"] != "members" or not int(i):
+        """members.json of what teaches after an iteration, and what validation says of it.
+
+        Empty where F teaches, as it does after iteration 0 in any case.
+        """
+        group = teaching(i)
+        if group not in self.teachers():
             return []
-        group = f"em/iteration-{i}/ensemble"
         return [
             self.ensemble(group),
             self.scores(group, "validation"),
@@ -163,7 +172,7 @@ class Experiment:
 
     def f_of_before(self, i: int | str) -> list[str]:
         """What was selected in the iteration before, where that stays a candidate."""
-        if self.em["select"] != "so_far" or not int(i):
+        if not (self._keeps and int(i)):
             return []
         return [self.selected(int(i) - 1, end) for end in ("json", "safetensors", "ratings.csv")]
 
@@ -172,15 +181,24 @@ class Experiment:
         return self.selected(int(i) - 1, "json")
 
     def teacher_weights(self, i: int | str) -> list[str]:
-        """The weights that it may name."""
-        weights = [self.selected(int(i) - 1, "safetensors")]
-        if self.em["teacher"] == "members":
-            weights += [self.weights(run, "finetuned") for run in self._teaching(i)]
-        return weights
+        """The weights that it names."""
+        return self._taught_by(int(i) - 1)
+
+    def _taught_by(self, i: int) -> list[str]:
+        """The weights of the teacher after an iteration."""
+        if teaching(i) not in self.teachers():
+            return [self.selected(i, "safetensors")]
+        own = [self.weights(run, FINETUNED) for run in self.runs(i)]
+        return [*self._taught_by(i - 1), *own] if self._keeps else own
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether F of an iteration, and its teacher, have a part in the next one."""
+        return self.em["select"] == "so_far"
 
     def _teaching(self, i: int | str) -> list[str]:
         """The models that may be the teacher of an iteration, or among it."""
-        before = range(int(i)) if self.em["select"] == "so_far" else [int(i) - 1]
+        before = range(int(i)) if self._keeps else [int(i) - 1]
         return [run for j in before for run in self.runs(j)]
 
     def calibration(self, i: int | str) -> list[str]:
@@ -219,19 +237,41 @@ class Experiment:
         return self._file(
             f"{group}/members.json",
             lambda: (
-                self.settings.ensemble(self.ensemble_weights(group)),
-                [self.scores(run, "validation") for run in self.may_join(group)],
+                self.weighing(group),
+                [
+                    *(self.scores(run, "validation") for run in self.may_join(group)),
+                    *self.joined_before(group),
+                ],
             ),
         )
 
-    def ensemble_weights(self, group: str) -> list[str]:
-        """The weights that join it, of each that may."""
-        again = self.config["ensemble"]["refit"] and group in (ENSEMBLE, CONTROL_ENSEMBLE)
+    def weighing(self, group: str) -> str:
+        """The settings by which its members are weighed and joined."""
+        settings = self.settings.ensemble if group in FINAL else self.settings.teacher
+        return settings(self.joining(group))
+
+    def joined_before(self, group: str) -> list[str]:
+        """selected.json of the iteration before, whose teacher joins that of an iteration."""
+        if group in FINAL or not self._keeps:
+            return []
+        return [self.selected(iteration_of(group) - 1, "json")]
+
+    def joining(self, group: str) -> list[str]:
+        """The weights that join an ensemble, of each model that may."""
+        again = self.config["ensemble"]["refit"] and group in FINAL
         return [self.weights(run, REFIT if again else FINETUNED) for run in self.may_join(group)]
+
+    def ensemble_weights(self, group: str) -> list[str]:
+        """All weights that it may name."""
+        if group in FINAL:
+            return self.joining(group)
+        return self._taught_by(iteration_of(group))
 
     def validated_weights(self, group: str) -> list[str]:
         """What validation judged in their place."""
-        return [self.weights(run, FINETUNED) for run in self.may_join(group)]
+        if group in FINAL:
+            return [self.weights(run, FINETUNED) for run in self.may_join(group)]
+        return self.ensemble_weights(group)
 
     def scoring_weights(self, group: str, part: str) -> list[str]:
         """The weights that an ensemble may score a part with."""
@@ -255,7 +295,7 @@ class Experiment:
 
     def scored_runs(self) -> list[str]:
         """Every model and ensemble that is scored."""
-        return [*self.all_runs(), *self.groups()]
+        return [*self.all_runs(), *self.teachers(), *self.groups()]
 
     def selections(self) -> list[str]:
         """selected.json of each iteration, in order."""
@@ -309,7 +349,9 @@ class Experiment:
         return f"poolings/{self.settings.video_loss(run)}.py"
 
     def ensemble_code(self, group: str) -> list[str]:
-        return self.model_code(*self.may_join(group))
+        if group in FINAL:
+            return self.model_code(*self.may_join(group))
+        return self.teacher_code(iteration_of(group) + 1)
 
     def teacher_code(self, i: int | str) -> list[str]:
         """That of all models that may teach an iteration."""
@@ -317,6 +359,11 @@ class Experiment:
 
     def threshold_code(self) -> str:
         return f"thresholds/{self.em['threshold']['rule']}.py"
+
+
+def teaching(i: int | str) -> str:
+    """The folder of what teaches after an iteration."""
+    return f"em/iteration-{i}/{ENSEMBLE}"
 
 
 def iteration_of(run: str) -> int:

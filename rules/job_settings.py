@@ -144,3 +144,8 @@ class JobSettings:
         ensemble = self.config["ensemble"]
         joining = {key: ensemble[key] for key in ("weights", "join", "video_filter", "shifts")}
         return canonical({"joined": joined, **joining, **self._comparison()})
+
+    def teacher(self, joined: Sequence[str]) -> str:
+        """As ensemble, for a mean that teaches: how the ensemble is joined changes no E-step."""
+        joining = {"weights": "validation", "join": "mean", "video_filter": 0.0, "shifts": [0]}
+        return canonical({"joined": joined, **joining, **self._comparison()})

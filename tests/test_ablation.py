@@ -102,6 +102,20 @@ def test_the_process_goes_on_with_f_of_before_where_no_new_model_was_selected(ex
     assert found["F1"]["map"] == 0.45
 
 
+def test_where_a_mean_teaches_it_is_measured_beside_f(experiment, tmp_path):
+    table_path, files, *others = experiment
+    table = pd.read_csv(table_path)
+    row = pd.DataFrame([("teacher", 1, "mean", None, None, 0.8, 0.0, 0.62, 0)], columns=COLUMNS)
+    pd.concat([table, row]).to_csv(table_path, index=False)
+    scores = {"ensemble": np.random.default_rng(1).random(16)}
+    files = [*files, ratings(tmp_path, "em/iteration-1/ensemble", scores)]
+    found = summary((table_path, files, *others))["measures"]
+    assert (found["T0"]["map"], found["T1"]["map"]) == (0.45, 0.62)
+    assert found["T0"] == found["F0"]
+    own = ablation.ratings_table.read(files[-1]).bootstrap_map("ensemble", 50, ablation.SEED, "map")
+    assert found["T1"]["draws"] == pytest.approx(own.tolist())
+
+
 def test_draws_are_those_of_the_metric_over_the_same_videos(experiment):
     found = summary(experiment)["measures"]["iteration 1"]["draws"]
     table = pd.read_csv(f"results/x/{MEMBER}/test.ratings.csv")
@@ -136,7 +150,7 @@ def compared(tmp_path):
             for seed in (0, 1):
                 shift = {"ensemble": 0.1 * v + 0.02 * seed, "controls": -0.05 - 0.1 * d}
                 shift |= {"iteration 0": -0.2, "iteration 1": 0.0, "iteration 2": -0.01}
-                shift |= {"F0": -0.2, "F1": 0.0}
+                shift |= {"F0": -0.2, "F1": 0.0, "T0": -0.2, "T1": -0.3}
                 draws = {key: (base + value).tolist() for key, value in shift.items()}
                 maps = {key: 0.5 + value for key, value in shift.items()}
                 runs.append({"data": data, "variation": variation, "seed": seed})
@@ -245,4 +259,5 @@ def test_promises_are_judged_for_the_first_variation_on_each_data_set(compared):
     assert fall["value"] == pytest.approx(-0.01)
     assert not fall["met"]
     assert found.loc[("a", "F1 not a standard error below"), "met"]
+    assert not found.loc[("a", "T1 not a standard error below"), "met"]
     assert not found.loc[("b", "starved classes"), "met"]

@@ -152,17 +152,22 @@ def test_what_joins_an_ensemble_is_fine_tuned_again_if_that_is_asked_for(config)
         assert demo.scoring_weights(group, "test") == demo.ensemble_weights(group)
         finetuned = [demo.weights(run, "finetuned") for run in runs]
         assert demo.scoring_weights(group, "validation") == finetuned
-    # Members that teach are as validation judged them.
-    teaching = [demo.weights(run, "finetuned") for run in demo.runs(1)]
-    assert demo.ensemble_weights("em/iteration-1/ensemble") == teaching
+    # Models that teach are as validation judged them.
+    teaching = [demo.selected(0, "safetensors")]
+    teaching += [demo.weights(run, "finetuned") for run in demo.runs(1)]
+    for part in ("validation", "test"):
+        assert demo.scoring_weights("em/iteration-1/ensemble", part) == teaching
     config["ensemble"]["refit"] = False
     demo = experiments_of(config)["demo"]
     assert demo.ensemble_weights("ensemble") == demo.validated_weights("ensemble")
 
 
-def test_members_that_teach_do_not_depend_on_what_joins_in_the_end(config):
-    config["em"]["teacher"] = "members"
-    experiments = experiments_of(ablation(config, varied={"ensemble": {"refit": False}}))
+@pytest.mark.parametrize(
+    "ensemble",
+    [{"refit": False}, {"weights": "equal"}, {"join": "geometric"}, {"shifts": [0, 2]}],
+)
+def test_a_teacher_does_not_depend_on_what_is_joined_in_the_end_and_how(config, ensemble):
+    experiments = experiments_of(ablation(config, varied={"ensemble": ensemble}))
     default, varied = experiments["x.demo.default.0"], experiments["x.demo.varied.0"]
     assert varied.selected(1, "json") == default.selected(1, "json")
     assert varied.pseudo_labels(2) == default.pseudo_labels(2)
@@ -301,14 +306,40 @@ def test_a_calibration_thresholds_anew_what_the_same_inference_stored(config):
     assert varied.label_set(1, "video_prior") != default.label_set(1, "video_prior")
 
 
-def test_a_teacher_of_several_models_may_be_any_members_of_before(config):
-    config["em"]["teacher"] = "members"
+def test_a_teacher_is_the_mean_of_what_taught_before_and_of_the_members_since(config):
+    models = ("bigru", "nextvlad", "bigru")
+    config["em"]["iterations"] = [[f"{model}@video_prior"] for model in models]
     demo = experiments_of(config)["demo"]
-    assert demo.teacher(2) == "results/demo/em/iteration-1/selected.json"
-    expected = [demo.weights(run, "finetuned") for i in (0, 1) for run in demo.runs(i)]
-    assert demo.teacher_weights(2) == [demo.selected(1, "safetensors"), *expected]
-    assert demo.mean_teacher(1)[0] == "results/demo/em/iteration-1/ensemble/members.json"
+    first = demo.selected(0, "safetensors")
+    later = [demo.weights(demo.runs(i)[0], "finetuned") for i in (1, 2)]
+    assert demo.teacher(3) == "results/demo/em/iteration-2/selected.json"
+    assert demo.teacher_weights(1) == [first]
+    assert demo.teacher_weights(2) == [first, later[0]]
+    assert demo.teacher_weights(3) == [first, *later]
     assert demo.mean_teacher(0) == []
+    assert demo.mean_teacher(2)[0] == "results/demo/em/iteration-2/ensemble/members.json"
+    assert demo.joined_before("em/iteration-2/ensemble") == [demo.selected(1, "json")]
+    assert demo.joined_before("ensemble") == []
+    assert demo.teachers() == [f"em/iteration-{i}/ensemble" for i in (1, 2, 3)]
+    code = [f"models/{name}.py" for name in ("bigru", "logistic", "nextvlad")]
+    assert demo.ensemble_code("em/iteration-2/ensemble") == code
+
+
+def test_where_each_iteration_starts_anew_its_members_alone_teach(config):
+    config["em"]["select"] = "iteration"
+    demo = experiments_of(config)["demo"]
+    own = [demo.weights(run, "finetuned") for run in demo.runs(1)]
+    assert demo.teacher_weights(2) == own
+    assert demo.joined_before("em/iteration-1/ensemble") == []
+    assert demo.ensemble_code("em/iteration-1/ensemble") == ["models/transformer.py"]
+
+
+def test_where_f_teaches_no_mean_is_made(config):
+    config["em"]["teacher"] = "best"
+    demo = experiments_of(config)["demo"]
+    assert demo.teacher_weights(2) == [demo.selected(1, "safetensors")]
+    assert demo.mean_teacher(1) == demo.teachers() == []
+    assert not any("iteration-1/ensemble" in file for file in demo.table_inputs())
 
 
 def test_an_ensemble_of_any_iteration_may_hold_earlier_selves_alone(config):

@@ -179,6 +179,25 @@ def test_the_table_says_how_far_each_model_is_above_its_control(small):
     assert [row["model"] for row in rows if row["selected"]] == ["logistic", "early"]
 
 
+def results_table_of(text):
+    return re.search(r'<table class="results".*?</table>', text, re.S)[0]
+
+
+def test_means_that_teach_have_rows_and_a_line_of_their_own(small, text):
+    assert results_table_of(text).count('<th scope="row">Teacher</th>') == 2
+    assert "up to its iteration, and estimates next." in text
+    assert "mean so far (teacher)" in (small.folder / "figures/map_by_iteration.svg").read_text()
+
+
+def test_where_f_teaches_the_page_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = SmallReport(teachers=0)
+    text = small.write().read_text(encoding="utf-8")
+    assert "F estimates next." in text
+    assert "Teacher" not in results_table_of(text)
+    assert "(teacher)" not in (small.folder / "figures/map_by_iteration.svg").read_text()
+
+
 def test_a_model_that_is_f_before_its_fine_tuning_has_a_row(small):
     table = pd.read_csv(small.folder / "table.csv")
     of_first = (table["kind"] == "member") & (table["iteration"] == 0)
@@ -256,7 +275,7 @@ def test_where_the_test_set_is_not_rated_validation_stands_for_it(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     text = SmallReport(rated=False).write().read_text(encoding="utf-8")
     assert re.search(r"reaches a validation mAP of 0\.700, 0\.020 above the same", text)
-    assert text.count(">not rated<") == len(RUNS) + 2
+    assert text.count(">not rated<") == len(RUNS) + 4
     assert "The test set is not rated; these ratings selected the models too." in text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
     assert data["part"] == "validation"
@@ -266,7 +285,7 @@ def test_where_the_test_set_is_not_rated_validation_stands_for_it(tmp_path, monk
 def test_the_page_says_by_what_f_was_selected(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = SmallReport().write().read_text(encoding="utf-8")
-    assert "estimate next, by average precision with each class counted by its rated posi" in text
+    assert "best model so far, by average precision with each class counted by its rated" in text
 
 
 def data_of(page):

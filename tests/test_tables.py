@@ -65,6 +65,19 @@ def test_each_stage_and_ensemble_has_its_row(experiment):
     assert table["test_map"].tolist() == pytest.approx([0.4, 0.4, 0.5, 0.5, 0.5, 0.45, 0.45, 0.45])
 
 
+def test_a_mean_that_teaches_has_a_row_after_its_iterations_members(experiment, tmp_path):
+    paths = []
+    for part, value in (("validation", 0.7), ("test", 0.65)):
+        paths.append(tmp_path / f"results/x/em/iteration-1/ensemble/{part}.json")
+        paths[-1].parent.mkdir(parents=True, exist_ok=True)
+        paths[-1].write_text(json.dumps({"results": {"ensemble": {"map": value, "map_sd": 0.02}}}))
+    found = [*experiment, *(path.relative_to(tmp_path) for path in paths)]
+    table = tables.results_table(found, [["logistic"], ["bigru@video_prior"]], [])
+    assert table["kind"].tolist() == ["member"] * 4 + ["teacher", "ensemble"]
+    row = table.fillna("").iloc[4].tolist()
+    assert row == ["teacher", 1, "mean", "", "", 0.7, 0.02, 0.65, 0]
+
+
 def test_the_table_is_written_with_empty_fields_where_nothing_applies(experiment, tmp_path):
     table = tables.results_table(experiment, [["logistic"], ["bigru@video_prior"]], [])
     table["test_map"] = None

@@ -14,10 +14,11 @@ COMPARISON = Comparison("map", replicates=200, seed=0)
 JOINING = weighing.Joining("validation", "geometric", 0.5, [0, 2])
 
 
-def weigh(folder, paths, earlier=(), joining=JOINING, by=COMPARISON):
+def weigh(folder, paths, earlier=(), joining=JOINING, by=COMPARISON, before=None):
     weights = [path.with_name("finetuned.safetensors") for path in [*paths, *earlier]]
-    weighing.weigh(paths, earlier, weights, joining, by, folder / "ensemble/members.json", {})
-    return ensemble.read(folder / "ensemble/members.json")
+    out = folder / "ensemble/members.json"
+    weighing.weigh(paths, earlier, weights, before, joining, by, out, {})
+    return ensemble.read(out)
 
 
 def test_one_standard_error_below_the_best_counts_less_by_e():
@@ -48,7 +49,7 @@ def test_members_that_were_fine_tuned_again_join_by_what_validation_says_of_the_
     paths = [model(tmp_path / "em", "a", 0.7, 0.03), model(tmp_path / "em", "b", 0.8, 0.04)]
     refits = [path.with_name("refit.safetensors") for path in paths]
     out = tmp_path / "ensemble/members.json"
-    weighing.weigh(paths, [], refits, JOINING, COMPARISON, out, {})
+    weighing.weigh(paths, [], refits, None, JOINING, COMPARISON, out, {})
     joined, judged = ensemble.read(out), ensemble.read(out, validated=True)
     assert [path for path, _ in joined.members] == refits
     assert [path.name for path, _ in judged.members] == ["finetuned.safetensors"] * 2
@@ -76,9 +77,39 @@ def test_validation_without_noise_leaves_the_best_alone(tmp_path):
     assert [weight for _, weight in found.members] == [0.0, 1.0]
 
 
+def taught_before(folder, members, **values):
+    """selected.json of an iteration whose teacher is the mean of these."""
+    folder.mkdir(parents=True)
+    told = ensemble.Ensemble(members, "mean", 0.0, (0,)).described(folder)
+    (folder / "selected.json").write_text(json.dumps({"teacher": values, **told}))
+    return folder / "selected.json"
+
+
+def test_the_teacher_of_before_counts_as_one_and_its_members_share_that(tmp_path):
+    """By hand: it is as good as b, a is two standard errors of the difference below."""
+    members = ((tmp_path / "em/f.safetensors", 3.0), (tmp_path / "em/g.safetensors", 1.0))
+    before = taught_before(
+        tmp_path / "em/iteration-1",
+        members,
+        validation_map=0.8,
+        validation_map_sd=0.04,
+        validation_weighted_map=0.1,
+        validation_weighted_map_sd=0.0,
+    )
+    paths = [model(tmp_path / "em", "a", 0.7, 0.03), model(tmp_path / "em", "b", 0.8, 0.04)]
+    found = weigh(tmp_path, paths, before=before)
+    total = 2 + np.exp(-2)
+    expected = np.array([0.75, 0.25, np.exp(-2), 1]) / total
+    # Of equals the first is the best, to which a is compared: .1 below, standard error .05.
+    np.testing.assert_allclose([weight for _, weight in found.members], expected)
+    assert [path for path, _ in found.members[:2]] == [path for path, _ in members]
+    # Nothing was fine-tuned again: what joins is what validation judged.
+    assert ensemble.read(tmp_path / "ensemble/members.json", validated=True) == found
+
+
 def test_weights_by_validation_need_its_noise(tmp_path):
     paths = [model(tmp_path, "a", 0.7, None), model(tmp_path, "b", 0.8, None)]
-    with pytest.raises(InputError, match=r"ensemble.weights: validation needs .*, or set equal"):
+    with pytest.raises(InputError, match=r"weights by validation need .*, or set ensemble.*equal"):
         weigh(tmp_path, paths)
     equal = weighing.Joining("equal", "mean", 0.0, [0])
     assert [weight for _, weight in weigh(tmp_path, paths, joining=equal).members] == [0.5, 0.5]

@@ -11,7 +11,7 @@ def main() -> None:
         "--ensemble",
         nargs="*",
         default=[],
-        help="members.json of the members, its validation.json and ratings, if the mean may teach",
+        help="members.json, its validation.json and ratings, if it teaches",
     )
     parser.add_argument(
         "--previous",

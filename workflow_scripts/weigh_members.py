@@ -12,6 +12,9 @@ def main() -> None:
         default=[],
         help="validation.json of earlier iterations' members, if they may stand in",
     )
+    parser.add_argument(
+        "--before", nargs="*", default=[], help="selected.json before, if its teacher joins too"
+    )
     parser.add_argument("--out", required=True, help="members.json")
     args = parser.parse_args()
     config = dict(args.config)
@@ -20,9 +23,10 @@ def main() -> None:
     joined = config.pop("joined")
     joining = weighing.Joining(**config)
     validation = [*args.validation, *args.earlier]
-    inputs = [*validation, *map(ratings_table.beside, validation)]
+    inputs = [*validation, *map(ratings_table.beside, validation), *args.before]
     stamp = provenance.stamp(args.config, inputs)
-    files = (args.validation, args.earlier, joined)
+    before = args.before[0] if args.before else None
+    files = (args.validation, args.earlier, joined, before)
     weighing.weigh(*files, joining, by, args.out, stamp)
 
 

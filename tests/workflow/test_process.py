@@ -52,7 +52,9 @@ def test_the_table_has_a_row_for_each_stage_of_each_model_and_for_each_ensemble(
         *("validation_map", "validation_map_sd", "test_map", "selected"),
     ]
     counts = table.groupby("kind").size().to_dict()
-    assert counts == {"member": 2 * (1 + 2 + 4), "ensemble": 1, "control": 8, "control_ensemble": 1}
+    members, controls = 2 * (1 + 2 + 4), 8
+    means = {"teacher": 2, "ensemble": 1, "control_ensemble": 1}
+    assert counts == means | {"member": members, "control": controls}
     assert table[["validation_map", "test_map"]].notna().all(axis=None)
 
 
@@ -235,7 +237,8 @@ def test_another_threshold_repeats_no_inference(tiny_run):
     assert "threshold" in jobs
     assert "index" not in jobs.split("Reasons")[0]
     # Iteration 1's E-step stands; iteration 2's has a new teacher.
-    assert "E-step 1: F predicts" not in plan
+    assert "threshold the scores" in plan
+    assert "E-step 1: score the segments" not in plan
 
 
 def test_the_logs_of_a_run_tell_its_time_inside_training_and_scoring(tiny_run):

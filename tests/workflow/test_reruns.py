@@ -53,8 +53,11 @@ def trained(*runs):
 
 
 def selected(*iterations):
+    """F of iterations, and the mean that teaches after them."""
     endings = ("safetensors", "ratings.csv")
-    return {f"em/iteration-{i}/selected.{ending}" for i in iterations for ending in endings}
+    files = {f"em/iteration-{i}/selected.{ending}" for i in iterations for ending in endings}
+    means = [f"em/iteration-{i}/ensemble" for i in iterations if i]
+    return files | {f"{mean}/members.json" for mean in means} | scores(*means)
 
 
 def estimated(i):
@@ -443,9 +446,10 @@ def test_a_stash_and_back_changes_nothing(project):
 # Records and results ----------------------------------------------------------------------------
 
 
+MEANS = ["em/iteration-1/ensemble", "em/iteration-2/ensemble", "ensemble", "controls/ensemble"]
 TESTED = {
     f"{run}/test.{ending}"
-    for run in (*MEMBERS, *CONTROLS, "ensemble", "controls/ensemble")
+    for run in (*MEMBERS, *CONTROLS, *MEANS)
     for ending in ("json", "ratings.csv")
 }
 

@@ -43,8 +43,9 @@ def summarise(
     of all that have a row there. selections: selected.json of each iteration, in order. label_sets:
     CSV files of the E-steps. replicates: draws of the test videos, the same for all experiments on
     one test set. Measures: test mAP of the `ensemble`, of the `controls`, as `iteration <i>` of the
-    model of that iteration that validation prefers and, as `F<i>`, of the model that the process
-    goes on with. A draw is None where it holds no positive rating.
+    model of that iteration that validation prefers, as `F<i>` of the best so far and, as `T<i>`, of
+    the mean that teaches, where one does; `T0` is F0. A draw is None where it holds no positive
+    rating.
     """
     found = {inside(Path(path).parent): path for path in ratings}
     measures = {
@@ -77,9 +78,19 @@ def _measured(
         own = [key for key in candidates if key[0].startswith(f"em/iteration-{iteration}/")]
         yield f"iteration {iteration}", rows[max(own, key=candidates.__getitem__)]
         yield f"F{iteration}", rows[_of_experiment(selection["selected"])]
+        yield from _teacher(table, iteration, rows[_of_experiment(selection["selected"])])
     for name, kind in (("ensemble", "ensemble"), ("controls", "control_ensemble")):
         for _, row in table[table["kind"] == kind].iterrows():
             yield name, row
+
+
+def _teacher(
+    table: pd.DataFrame, iteration: int, selected: Mapping[str, Any]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    means = table[table["kind"] == "teacher"]
+    if len(means):
+        found = means[means["iteration"] == iteration]
+        yield f"T{iteration}", found.iloc[0] if iteration else selected
 
 
 def _of_experiment(candidate: Mapping[str, Any]) -> tuple[str, str]:
@@ -89,6 +100,8 @@ def _of_experiment(candidate: Mapping[str, Any]) -> tuple[str, str]:
 
 def _run(row: Mapping[str, Any]) -> str:
     """The folder of a row's results, below its experiment's."""
+    if row["kind"] == "teacher":
+        return f"em/iteration-{row['iteration']:.0f}/ensemble"
     if row["kind"] != "member":
         return {"ensemble": "ensemble", "control_ensemble": "controls/ensemble"}[row["kind"]]
     estimation = "" if row["iteration"] == 0 else f"@{row['estimation']}"
@@ -241,6 +254,6 @@ def checks(draws: Draws, runs: pd.DataFrame) -> pd.DataFrame:
 def _neighbours(runs: pd.DataFrame) -> list[tuple[str, str]]:
     """Measures of an iteration and of the next one, as far as all runs have them."""
     there = [name for name in runs if runs[name].notna().all()]
-    kinds = (r"iteration \d+", r"F\d+")
+    kinds = (r"iteration \d+", r"F\d+", r"T\d+")
     families = ([name for name in there if re.fullmatch(kind, name)] for kind in kinds)
     return [pair for family in families for pair in pairwise(family)]

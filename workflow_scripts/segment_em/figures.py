@@ -107,6 +107,13 @@ def map_by_iteration(table: pd.DataFrame, path: str | Path) -> None:
             )  # fmt: skip
         chosen = table[table["kind"] == "F"]
         axes.plot(chosen["iteration"], chosen[part], color=INK, linewidth=1.4, label="selected (F)")
+        taught = table[table["kind"] == "teacher"]
+        if len(taught):
+            line = pd.concat([chosen[chosen["iteration"] == 0], taught])  # F of iteration 0 teaches
+            axes.plot(
+                line["iteration"], line[part],
+                color=INK, linewidth=1.4, linestyle=":", label="mean so far (teacher)",
+            )  # fmt: skip
         last = chosen["iteration"].max()
         for kind, text, line in (
             ("ensemble", "ensemble", "-"),

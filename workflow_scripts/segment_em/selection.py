@@ -56,22 +56,19 @@ def select(
     """Write selected.json and, beside it, the selected weights and the ratings of F and teacher.
 
     validation_paths: of this iteration's models. stages: which of their stages may be selected.
-    mean_validation: validation.json of the mean of this iteration's members, beside its
-    members.json and ratings, where it may teach. previous: what was selected in the iteration
-    before, where F and teacher of then stay in the running; they go first, so that a new model has
-    to be better than them, not equal.
+    mean_validation: validation.json of the mean that teaches, beside its members.json and ratings;
+    without it F does. previous: what was selected in the iteration before, where F of then stays in
+    the running; it goes first, so that a new model has to be better than it, not equal.
 
-    selected.json is an ensemble too (ensemble.members_of): its members are the teacher, that is F
-    alone or, if it is better on validation, the mean of an iteration's members.
+    selected.json is an ensemble too (ensemble.members_of): its members are the teacher.
     """
     out = Path(out)
     before = _before(previous)
-    candidates = [*before[:1], *(c for p in validation_paths for c in candidates_of(p, stages))]
+    candidates = [*before, *(c for p in validation_paths for c in candidates_of(p, stages))]
     winner = best(candidates, by.criterion)
-    teacher = _teacher(winner, before, mean_validation, by)
+    teacher = candidates_of(mean_validation, ["ensemble"])[0] if mean_validation else winner
     with replacing(out.with_suffix(".safetensors")) as temporary:
-        stays = bool(before) and winner is before[0]
-        shutil.copyfile(previous.weights if stays else winner.weights, temporary)
+        shutil.copyfile(previous.weights if winner in before else winner.weights, temporary)
     _write_ratings(out.with_suffix(".ratings.csv"), winner, teacher, stamp)
     among = compared(candidates, by)
     report = {
@@ -85,31 +82,17 @@ def select(
     if teacher is winner:
         members = Ensemble.of_one(out.with_suffix(".safetensors"))
     else:
-        members = ensemble.read(previous.report if teacher in before else teacher.weights)
+        members = ensemble.read(teacher.weights)
     write_json(out, report | members.described(out.parent))
     write_how(out, stamp)
 
 
 def _before(previous: Previous | None) -> list[Candidate]:
-    """F and the teacher of the iteration before, from its selected.json and ratings."""
+    """F of the iteration before, from its selected.json and ratings."""
     if previous is None:
         return []
-    report = read_json(previous.report)
-    ratings = ratings_table.read(previous.ratings)
-    return [Candidate(**report[name], ratings=ratings, scorer=name) for name in (SELECTED, TEACHER)]
-
-
-def _teacher(
-    winner: Candidate,
-    before: Sequence[Candidate],
-    mean_validation: str | Path | None,
-    by: Comparison,
-) -> Candidate:
-    # A single model of before is no better than F, or it would be F still.
-    teachers = [*(one for one in before[1:] if one.stage == "ensemble"), winner]
-    if mean_validation:
-        teachers += candidates_of(mean_validation, ["ensemble"])
-    return best(teachers, by.criterion)
+    told = read_json(previous.report)[SELECTED]
+    return [Candidate(**told, ratings=ratings_table.read(previous.ratings), scorer=SELECTED)]
 
 
 def _write_ratings(

@@ -30,11 +30,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
 def results_table(
     results: Iterable[str | Path], members: Sequence[Sequence[str]], controls: Sequence[str]
 ) -> pd.DataFrame:
-    """One row for each stage of each model and for each ensemble, in the order of the process.
+    """One row for each stage of each model and for each mean, in the order of the process.
 
     results: results/<any experiment>/<run>/{validation,test}.json of all of them, and
     .../em/iteration-<i>/selected.json. members: names of each iteration's members, 0 included.
-    controls: names of the models trained without EM.
+    controls: names of the models trained without EM. A mean that teaches has a row too.
     """
     found = {inside(path): read_json(path) for path in results}
     rows = []
@@ -43,11 +43,13 @@ def results_table(
         selected = found[f"{folder}/selected.json"]["selected"]["weights"]
         for member in names:
             rows += _model_rows("member", iteration, f"{folder}/{member}", found, selected)
-    rows += _ensemble_row("ensemble", len(members) - 1, "ensemble", found)
+        if f"{folder}/ensemble/test.json" in found:
+            rows += _mean_row("teacher", iteration, f"{folder}/ensemble", found)
+    rows += _mean_row("ensemble", len(members) - 1, "ensemble", found)
     for model in controls:
         rows += _model_rows("control", "", f"controls/{model}", found, None)
     if controls:
-        rows += _ensemble_row("control_ensemble", "", "controls/ensemble", found)
+        rows += _mean_row("control_ensemble", "", "controls/ensemble", found)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -72,9 +74,7 @@ def _model_rows(
     ]
 
 
-def _ensemble_row(
-    kind: str, iteration: int | str, run: str, found: Mapping[str, dict]
-) -> list[dict]:
+def _mean_row(kind: str, iteration: int | str, run: str, found: Mapping[str, dict]) -> list[dict]:
     validation, test = (results["ensemble"] for results in _results(run, found))
     return [
         {

@@ -4,14 +4,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from segment_em import ensemble
 from segment_em.candidates import Candidate, Comparison, best, candidates_of, difference
 from segment_em.ensemble import Ensemble
 from segment_em.errors import InputError
-from segment_em.files import write_json
+from segment_em.files import read_json, write_json
 from segment_em.provenance import write_how
 from segment_em.terms import FINETUNED
 
@@ -48,10 +49,25 @@ class Joining:
     shifts: Sequence[int]
 
 
+class Part(NamedTuple):
+    """What is weighed as one: a member, or the teacher of the iteration before, of several models.
+
+    value, sd: what validation says of it by the criterion, and its standard deviation. files: each
+    weights file that joins, and its share of the part; shares sum to 1. judged: for each file, what
+    members.json tells of what validation judged in its place.
+    """
+
+    value: float
+    sd: float
+    files: tuple[tuple[Path, float], ...]
+    judged: tuple[dict[str, Any], ...]
+
+
 def weigh(
     validation_paths: Sequence[str | Path],
     earlier_paths: Sequence[str | Path],
     weight_paths: Sequence[str | Path],
+    before: str | Path | None,
     joining: Joining,
     by: Comparison,
     out: str | Path,
@@ -61,38 +77,62 @@ def weigh(
 
     validation_paths: the members' validation.json. earlier_paths: those of earlier iterations'
     members, of which one stands in for its later self where it is better beyond noise.
-    weight_paths: what joins of each of these, which may have been fine-tuned again. Raises
-    InputError where weights by validation are asked for and it does not tell its noise.
+    weight_paths: what joins of each of these, which may have been fine-tuned again. before:
+    selected.json of the iteration before, where its teacher joins too. Raises InputError where
+    weights by validation are asked for and it does not tell its noise.
     """
     joins = {
         candidates_of(path, [FINETUNED])[0].weights: Path(weights)
         for path, weights in zip([*validation_paths, *earlier_paths], weight_paths, strict=True)
     }
     earlier = {path: candidates_of(path, [FINETUNED])[0] for path in map(Path, earlier_paths)}
-    members = []
+    folder = Path(out).parent
+    parts = [_teacher(before, by.criterion, folder)] if before else []
     for path in map(Path, validation_paths):
         selves = [one for other, one in earlier.items() if other.parent.name == path.parent.name]
-        members.append(better_self(candidates_of(path, [FINETUNED])[0], selves, by))
-    maps = np.array([member.value(by.criterion) for member in members])
-    sds = np.array([member.sd(by.criterion) for member in members], float)
-    if joining.weights == "validation" and np.isnan(sds).any():
-        raise InputError(
-            "ensemble.weights: validation needs to know how sure validation is, and no two draws "
-            "of its videos have a positive rating: rate more, raise data.validation_fraction or "
-            "evaluation.bootstrap_replicates, or set equal"
-        )
-    weights = RULES[joining.weights](maps, sds)
+        member = better_self(candidates_of(path, [FINETUNED])[0], selves, by)
+        parts.append(_member(member, joins[member.weights], by.criterion, folder))
+    weights = _weights(parts, joining.weights)
     pairs = tuple(
-        (joins[member.weights], float(weight))
-        for member, weight in zip(members, weights, strict=True)
+        (file, float(weight) * share)
+        for part, weight in zip(parts, weights, strict=True)
+        for file, share in part.files
     )
     found = Ensemble(pairs, joining.join, joining.video_filter, tuple(joining.shifts))
-    told = found.described(Path(out).parent)
-    for row, member in zip(told["members"], members, strict=True):
-        judged = {"weights": os.path.relpath(member.weights, Path(out).parent)}
-        row["validated"] = member.described() | judged
+    told = found.described(folder)
+    judged = [told_of for part in parts for told_of in part.judged]
+    for row, validated in zip(told["members"], judged, strict=True):
+        row["validated"] = validated
     write_json(out, {"rule": joining.weights, **told, "stamp": dict(stamp)})
     write_how(out, stamp)
+
+
+def _member(member: Candidate, joins: Path, criterion: str, folder: Path) -> Part:
+    judged = member.described() | {"weights": os.path.relpath(member.weights, folder)}
+    return Part(member.value(criterion), member.sd(criterion), ((joins, 1.0),), (judged,))
+
+
+def _teacher(selected: str | Path, criterion: str, folder: Path) -> Part:
+    """The teacher of a selected.json, which validation judged as a whole."""
+    told = read_json(selected)["teacher"]
+    members = ensemble.members_of(selected)
+    total = sum(weight for _, weight in members)
+    files = tuple((file, weight / total) for file, weight in members)
+    judged = tuple({"weights": os.path.relpath(file, folder)} for file, _ in files)
+    value, sd = (told[f"validation_{criterion}{end}"] for end in ("", "_sd"))
+    return Part(value, sd, files, judged)
+
+
+def _weights(parts: Sequence[Part], rule: str) -> np.ndarray:
+    values = np.array([part.value for part in parts])
+    sds = np.array([part.sd for part in parts], float)
+    if rule == "validation" and np.isnan(sds).any():
+        raise InputError(
+            "weights by validation need to know how sure it is, and no two draws of its videos "
+            "have a positive rating: rate more, raise data.validation_fraction or "
+            "evaluation.bootstrap_replicates, or set ensemble.weights: equal and em.teacher: best"
+        )
+    return RULES[rule](values, sds)
 
 
 def better_self(latest: Candidate, earlier: Sequence[Candidate], by: Comparison) -> Candidate:
