@@ -36,7 +36,7 @@ rule weigh:  # the members of an ensemble, or of a teacher, and how much each co
         ],
         ratings=lambda wildcards: [
             of(wildcards).ratings(run, "validation")
-            for run in of(wildcards).may_join(wildcards.group)
+            for run in of(wildcards).weighed(wildcards.group)
         ],
         before=lambda wildcards: of(wildcards).joined_before(wildcards.group),
     output:

@@ -85,9 +85,26 @@ class Experiment:
         earlier = [run for i in range(1, self.last) for run in self.runs(i)]
         return [run for run in earlier if run.rpartition("/")[2] in names]
 
+    def weighed(self, group: str) -> list[str]:
+        """The models that validation weighs one by one."""
+        return [*self.averaged(group), *self.standing_in(group)]
+
+    def taken_over(self, group: str) -> list[str]:
+        """The models of a teacher of before, which is weighed as one."""
+        i = self._teacher_of(group)
+        return [] if i is None else self._teaching(i + 1)
+
+    def _teacher_of(self, group: str) -> int | None:
+        """The iteration whose teacher joins: that of the one before, or with the controls F0."""
+        if group not in FINAL:
+            return iteration_of(group) - 1 if self._keeps else None
+        if self.config["ensemble"]["members"] != "with_teacher" or not self.last:
+            return None
+        return self.last - 1 if group == ENSEMBLE else 0
+
     def may_join(self, group: str) -> list[str]:
         """All models that an ensemble may hold."""
-        return [*self.averaged(group), *self.standing_in(group)]
+        return [*self.weighed(group), *self.taken_over(group)]
 
     def teachers(self) -> list[str]:
         """The means that teach, one for each iteration but 0; empty where F does."""
@@ -153,8 +170,7 @@ class Experiment:
 
     def candidates(self, i: int | str) -> list[str]:
         """The weights of an iteration among which F is chosen."""
-        stage = "finetuned" if int(i) else self.em["initial_stage"]
-        return [self.weights(run, stage) for run in self.runs(int(i))]
+        return self._judged(self.runs(int(i)))
 
     def mean_teacher(self, i: int | str) -> list[str]:
         """members.json of what teaches after an iteration, and what validation says of it.
@@ -181,15 +197,14 @@ class Experiment:
         return self.selected(int(i) - 1, "json")
 
     def teacher_weights(self, i: int | str) -> list[str]:
-        """The weights that it names."""
-        return self._taught_by(int(i) - 1)
+        """The weights that it may name."""
+        return self._judged(self._teaching(i))
 
-    def _taught_by(self, i: int) -> list[str]:
-        """The weights of the teacher after an iteration."""
-        if teaching(i) not in self.teachers():
-            return [self.selected(i, "safetensors")]
-        own = [self.weights(run, FINETUNED) for run in self.runs(i)]
-        return [*self._taught_by(i - 1), *own] if self._keeps else own
+    def _judged(self, runs: Iterable[str]) -> list[str]:
+        """The weights by which validation selects, of each of these models."""
+        stages = dict.fromkeys(runs, FINETUNED)
+        stages |= {run: self.em["initial_stage"] for run in self.runs(0) if run in stages}
+        return [self.weights(run, stage) for run, stage in stages.items()]
 
     @property
     def _keeps(self) -> bool:
@@ -234,44 +249,34 @@ class Experiment:
 
     def ensemble(self, group: str) -> str:
         """members.json: the members of an ensemble and how much each counts."""
-        return self._file(
-            f"{group}/members.json",
-            lambda: (
-                self.weighing(group),
-                [
-                    *(self.scores(run, "validation") for run in self.may_join(group)),
-                    *self.joined_before(group),
-                ],
-            ),
-        )
+
+        def decides() -> tuple[str, list[str]]:
+            judged = [self.scores(run, "validation") for run in self.weighed(group)]
+            return self.weighing(group), judged + self.joined_before(group)
+
+        return self._file(f"{group}/members.json", decides)
 
     def weighing(self, group: str) -> str:
         """The settings by which its members are weighed and joined."""
         settings = self.settings.ensemble if group in FINAL else self.settings.teacher
-        return settings(self.joining(group))
+        pairs = zip(self.validated_weights(group), self.ensemble_weights(group), strict=True)
+        return settings(dict(pairs))
 
     def joined_before(self, group: str) -> list[str]:
-        """selected.json of the iteration before, whose teacher joins that of an iteration."""
-        if group in FINAL or not self._keeps:
-            return []
-        return [self.selected(iteration_of(group) - 1, "json")]
-
-    def joining(self, group: str) -> list[str]:
-        """The weights that join an ensemble, of each model that may."""
-        again = self.config["ensemble"]["refit"] and group in FINAL
-        return [self.weights(run, REFIT if again else FINETUNED) for run in self.may_join(group)]
+        """selected.json of the iteration whose teacher joins, where one does."""
+        i = self._teacher_of(group)
+        return [] if i is None else [self.selected(i, "json")]
 
     def ensemble_weights(self, group: str) -> list[str]:
-        """All weights that it may name."""
-        if group in FINAL:
-            return self.joining(group)
-        return self._taught_by(iteration_of(group))
+        """The weights that it may name."""
+        if self.config["ensemble"]["refit"] and group in FINAL:
+            return [self.weights(run, REFIT) for run in self.may_join(group)]
+        return self.validated_weights(group)
 
     def validated_weights(self, group: str) -> list[str]:
         """What validation judged in their place."""
-        if group in FINAL:
-            return [self.weights(run, FINETUNED) for run in self.may_join(group)]
-        return self.ensemble_weights(group)
+        own = [self.weights(run, FINETUNED) for run in self.weighed(group)]
+        return own + self._judged(self.taken_over(group))
 
     def scoring_weights(self, group: str, part: str) -> list[str]:
         """The weights that an ensemble may score a part with."""
@@ -349,9 +354,7 @@ class Experiment:
         return f"poolings/{self.settings.video_loss(run)}.py"
 
     def ensemble_code(self, group: str) -> list[str]:
-        if group in FINAL:
-            return self.model_code(*self.may_join(group))
-        return self.teacher_code(iteration_of(group) + 1)
+        return self.model_code(*self.may_join(group))
 
     def teacher_code(self, i: int | str) -> list[str]:
         """That of all models that may teach an iteration."""

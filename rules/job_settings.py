@@ -1,7 +1,7 @@
 """The part of the configuration that decides the result of a job, for the jobs that compute."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from entries import features_of, options_of, split_member, threshold_of
@@ -139,13 +139,13 @@ class JobSettings:
     def summary(self) -> str:
         return canonical({"replicates": self.config["evaluation"]["bootstrap_replicates"]})
 
-    def ensemble(self, joined: Sequence[str]) -> str:
-        """joined: the weights that join, of each model that may."""
+    def ensemble(self, joins: Mapping[str, str]) -> str:
+        """joins: of each model that may join, {weights that validation judged: that join}."""
         ensemble = self.config["ensemble"]
         joining = {key: ensemble[key] for key in ("weights", "join", "video_filter", "shifts")}
-        return canonical({"joined": joined, **joining, **self._comparison()})
+        return canonical({"joins": joins, **joining, **self._comparison()})
 
-    def teacher(self, joined: Sequence[str]) -> str:
+    def teacher(self, joins: Mapping[str, str]) -> str:
         """As ensemble, for a mean that teaches: how the ensemble is joined changes no E-step."""
         joining = {"weights": "validation", "join": "mean", "video_filter": 0.0, "shifts": [0]}
-        return canonical({"joined": joined, **joining, **self._comparison()})
+        return canonical({"joins": joins, **joining, **self._comparison()})

@@ -153,8 +153,7 @@ def test_what_joins_an_ensemble_is_fine_tuned_again_if_that_is_asked_for(config)
         finetuned = [demo.weights(run, "finetuned") for run in runs]
         assert demo.scoring_weights(group, "validation") == finetuned
     # Models that teach are as validation judged them.
-    teaching = [demo.selected(0, "safetensors")]
-    teaching += [demo.weights(run, "finetuned") for run in demo.runs(1)]
+    teaching = [demo.weights(run, "finetuned") for i in (1, 0) for run in demo.runs(i)]
     for part in ("validation", "test"):
         assert demo.scoring_weights("em/iteration-1/ensemble", part) == teaching
     config["ensemble"]["refit"] = False
@@ -310,12 +309,10 @@ def test_a_teacher_is_the_mean_of_what_taught_before_and_of_the_members_since(co
     models = ("bigru", "nextvlad", "bigru")
     config["em"]["iterations"] = [[f"{model}@video_prior"] for model in models]
     demo = experiments_of(config)["demo"]
-    first = demo.selected(0, "safetensors")
-    later = [demo.weights(demo.runs(i)[0], "finetuned") for i in (1, 2)]
     assert demo.teacher(3) == "results/demo/em/iteration-2/selected.json"
-    assert demo.teacher_weights(1) == [first]
-    assert demo.teacher_weights(2) == [first, later[0]]
-    assert demo.teacher_weights(3) == [first, *later]
+    for i in (1, 2, 3):
+        before = [run for j in range(i) for run in demo.runs(j)]
+        assert demo.teacher_weights(i) == [demo.weights(run, "finetuned") for run in before]
     assert demo.mean_teacher(0) == []
     assert demo.mean_teacher(2)[0] == "results/demo/em/iteration-2/ensemble/members.json"
     assert demo.joined_before("em/iteration-2/ensemble") == [demo.selected(1, "json")]
@@ -323,6 +320,33 @@ def test_a_teacher_is_the_mean_of_what_taught_before_and_of_the_members_since(co
     assert demo.teachers() == [f"em/iteration-{i}/ensemble" for i in (1, 2, 3)]
     code = [f"models/{name}.py" for name in ("bigru", "logistic", "nextvlad")]
     assert demo.ensemble_code("em/iteration-2/ensemble") == code
+
+
+def test_a_teacher_may_join_the_ensemble_and_f_of_iteration_0_its_controls(config):
+    config["ensemble"]["members"] = "with_teacher"
+    demo = experiments_of(config)["demo"]
+    assert demo.joined_before("ensemble") == [demo.selected(1, "json")]
+    assert demo.joined_before("controls/ensemble") == [demo.selected(0, "json")]
+    assert demo.taken_over("ensemble") == [*demo.runs(0), *demo.runs(1)]
+    assert demo.taken_over("controls/ensemble") == demo.runs(0)
+    # All of them are fine-tuned again, in place of what validation judged.
+    joins = json.loads(demo.weighing("ensemble"))["joins"]
+    runs = [*demo.runs(2), *demo.runs(0), *demo.runs(1)]
+    assert joins == {demo.weights(r, "finetuned"): demo.weights(r, "refit") for r in runs}
+    assert set(joins.values()) < set(demo.all_weights())
+    config["em"]["iterations"] = []
+    config["em"]["initial_stage"] = "pretrained"
+    demo = experiments_of(config)["demo"]
+    assert demo.joined_before("ensemble") == demo.taken_over("ensemble") == []
+
+
+def test_what_joins_stands_in_for_the_stage_that_taught(config):
+    config["ensemble"]["members"] = "with_teacher"
+    config["em"]["initial_stage"] = "pretrained"
+    demo = experiments_of(config)["demo"]
+    joins = json.loads(demo.weighing("controls/ensemble"))["joins"]
+    for run in demo.runs(0):
+        assert joins[demo.weights(run, "pretrained")] == demo.weights(run, "refit")
 
 
 def test_where_each_iteration_starts_anew_its_members_alone_teach(config):
@@ -337,7 +361,8 @@ def test_where_each_iteration_starts_anew_its_members_alone_teach(config):
 def test_where_f_teaches_no_mean_is_made(config):
     config["em"]["teacher"] = "best"
     demo = experiments_of(config)["demo"]
-    assert demo.teacher_weights(2) == [demo.selected(1, "safetensors")]
+    before = [*demo.runs(0), *demo.runs(1)]
+    assert demo.teacher_weights(2) == [demo.weights(run, "finetuned") for run in before]
     assert demo.mean_teacher(1) == demo.teachers() == []
     assert not any("iteration-1/ensemble" in file for file in demo.table_inputs())
 

@@ -241,7 +241,7 @@ def test_where_no_two_draws_have_positives_a_difference_has_no_error(tmp_path):
 def test_f_alone_teaches_where_no_mean_may(tmp_path):
     select(tmp_path, [model(tmp_path, "a", 0.7)])
     teacher = ensemble.read(tmp_path / "selected.json")
-    assert teacher == ensemble.Ensemble.of_one(tmp_path / "selected.safetensors")
+    assert teacher == ensemble.Ensemble.of_one(tmp_path / "a/finetuned.safetensors")
 
 
 @pytest.mark.parametrize("of_mean", [0.75, 0.6])

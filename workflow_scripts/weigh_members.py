@@ -20,13 +20,13 @@ def main() -> None:
     config = dict(args.config)
     comparison = (config.pop(key) for key in ("criterion", "replicates", "seed"))
     by = candidates.Comparison(*comparison)
-    joined = config.pop("joined")
+    joins = config.pop("joins")
     joining = weighing.Joining(**config)
     validation = [*args.validation, *args.earlier]
     inputs = [*validation, *map(ratings_table.beside, validation), *args.before]
     stamp = provenance.stamp(args.config, inputs)
     before = args.before[0] if args.before else None
-    files = (args.validation, args.earlier, joined, before)
+    files = (args.validation, args.earlier, joins, before)
     weighing.weigh(*files, joining, by, args.out, stamp)
 
 

@@ -80,7 +80,7 @@ def select(
         "stamp": dict(stamp),
     }
     if teacher is winner:
-        members = Ensemble.of_one(out.with_suffix(".safetensors"))
+        members = Ensemble.of_one(winner.weights)
     else:
         members = ensemble.read(teacher.weights)
     write_json(out, report | members.described(out.parent))

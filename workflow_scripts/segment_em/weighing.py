@@ -66,7 +66,7 @@ class Part(NamedTuple):
 def weigh(
     validation_paths: Sequence[str | Path],
     earlier_paths: Sequence[str | Path],
-    weight_paths: Sequence[str | Path],
+    joins: Mapping[str, str],
     before: str | Path | None,
     joining: Joining,
     by: Comparison,
@@ -76,22 +76,19 @@ def weigh(
     """Write members.json: the fine-tuned members with their weights, paths relative to it.
 
     validation_paths: the members' validation.json. earlier_paths: those of earlier iterations'
-    members, of which one stands in for its later self where it is better beyond noise.
-    weight_paths: what joins of each of these, which may have been fine-tuned again. before:
-    selected.json of the iteration before, where its teacher joins too. Raises InputError where
-    weights by validation are asked for and it does not tell its noise.
+    members, of which one stands in for its later self where it is better beyond noise. before:
+    selected.json of an iteration whose teacher joins too. joins: for the weights that validation
+    judged of any of these models, what joins in their place: the same, or fine-tuned again. Raises
+    InputError where weights by validation are asked for and it does not tell its noise.
     """
-    joins = {
-        candidates_of(path, [FINETUNED])[0].weights: Path(weights)
-        for path, weights in zip([*validation_paths, *earlier_paths], weight_paths, strict=True)
-    }
+    joining_of = {Path(judged): Path(weights) for judged, weights in joins.items()}
     earlier = {path: candidates_of(path, [FINETUNED])[0] for path in map(Path, earlier_paths)}
     folder = Path(out).parent
-    parts = [_teacher(before, by.criterion, folder)] if before else []
+    parts = [_teacher(before, joining_of, by.criterion, folder)] if before else []
     for path in map(Path, validation_paths):
         selves = [one for other, one in earlier.items() if other.parent.name == path.parent.name]
         member = better_self(candidates_of(path, [FINETUNED])[0], selves, by)
-        parts.append(_member(member, joins[member.weights], by.criterion, folder))
+        parts.append(_member(member, joining_of, by.criterion, folder))
     weights = _weights(parts, joining.weights)
     pairs = tuple(
         (file, float(weight) * share)
@@ -107,18 +104,22 @@ def weigh(
     write_how(out, stamp)
 
 
-def _member(member: Candidate, joins: Path, criterion: str, folder: Path) -> Part:
-    judged = member.described() | {"weights": os.path.relpath(member.weights, folder)}
-    return Part(member.value(criterion), member.sd(criterion), ((joins, 1.0),), (judged,))
+def _member(member: Candidate, joins: Mapping[Path, Path], criterion: str, folder: Path) -> Part:
+    weights = Path(member.weights)
+    judged = member.described() | {"weights": os.path.relpath(weights, folder)}
+    files = ((joins[weights], 1.0),)
+    return Part(member.value(criterion), member.sd(criterion), files, (judged,))
 
 
-def _teacher(selected: str | Path, criterion: str, folder: Path) -> Part:
+def _teacher(
+    selected: str | Path, joins: Mapping[Path, Path], criterion: str, folder: Path
+) -> Part:
     """The teacher of a selected.json, which validation judged as a whole."""
     told = read_json(selected)["teacher"]
     members = ensemble.members_of(selected)
     total = sum(weight for _, weight in members)
-    files = tuple((file, weight / total) for file, weight in members)
-    judged = tuple({"weights": os.path.relpath(file, folder)} for file, _ in files)
+    files = tuple((joins[file], weight / total) for file, weight in members)
+    judged = tuple({"weights": os.path.relpath(file, folder)} for file, _ in members)
     value, sd = (told[f"validation_{criterion}{end}"] for end in ("", "_sd"))
     return Part(value, sd, files, judged)
 
