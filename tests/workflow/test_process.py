@@ -14,6 +14,7 @@ from independent_map import mean_average_precision
 from test_curves import curves_in
 from workflow_runs import snakemake
 
+from segment_em import ensemble
 from segment_em.checkpoint import load_weights
 from segment_em.class_lists import read_class_list
 from segment_em.dataset import Clips, Dequantise
@@ -24,12 +25,8 @@ from segment_em.prediction_files import read_predictions
 pytestmark = pytest.mark.slow
 
 TUNED = ["finetuned", "refit"]
-LAST_ITERATION = [
-    "transformer_early@video_prior",
-    "transformer_late@label_corrected",
-    "nextvlad@label_corrected",
-    "bigru@label_corrected",
-]
+FIRST_ITERATION = ["transformer_early@video_prior", "transformer_late@label_corrected"]
+LAST_ITERATION = [*FIRST_ITERATION, "nextvlad@label_corrected", "bigru@label_corrected"]
 
 
 @pytest.fixture
@@ -108,11 +105,27 @@ def test_the_selected_model_is_the_best_of_all_so_far(results):
     for i in range(3):
         report = json.loads((results / f"em/iteration-{i}/selected.json").read_text())
         for path in (results / f"em/iteration-{i}").glob("*/validation.json"):
-            seen.append(json.loads(path.read_text())["results"]["finetuned"]["weighted_map"])
+            if path.parent.name != "ensemble":
+                seen.append(json.loads(path.read_text())["results"]["finetuned"]["weighted_map"])
         assert report["selected"]["validation_weighted_map"] == max(seen)
         chosen = results.parent.parent / report["selected"]["weights"]
         copy = results / f"em/iteration-{i}/selected.safetensors"
         assert copy.read_bytes() == chosen.read_bytes()
+
+
+def test_the_mean_of_all_models_so_far_teaches(results):
+    expected = set()
+    for i, members in enumerate((["logistic"], FIRST_ITERATION, LAST_ITERATION)):
+        teacher = results / f"em/iteration-{i}/selected.json"
+        of_run = results.parent.parent
+        expected |= {f"em/iteration-{i}/{name}/finetuned.safetensors" for name in members}
+        found = {file.relative_to(results).as_posix() for file, _ in ensemble.read(teacher).members}
+        assert found == expected
+        # And so the next E-step was made.
+        for path in (results / f"em/iteration-{i + 1}/pseudo_labels").glob("*.json"):
+            used = set(json.loads(path.read_text())["stamp"]["inputs"])
+            assert {f"results/tiny/{file}" for file in expected} <= used
+            assert teacher.relative_to(of_run).as_posix() in used
 
 
 def test_what_joins_has_seen_all_ratings_and_what_is_validated_its_part_only(results):
