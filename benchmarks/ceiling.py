@@ -161,18 +161,27 @@ def train(member: Path, control: Path, out: Path, label_files: list[Any]) -> dic
 
 def joined(control: Path) -> Path:
     """The weights by which a control joined the others."""
-    weighing = stamp(control.parent / "ensemble/members.json")["config"]
-    return next(path for path in map(Path, weighing["joined"]) if path.parent.name == control.name)
+    joins = stamp(control.parent / "ensemble/members.json")["config"]["joins"]
+    return next(path for path in map(Path, joins.values()) if is_of(path, control))
+
+
+def is_of(weights: Path, control: Path) -> bool:
+    """Whether weights, which another experiment may have made, are that control's."""
+    return weights.parts[-3:-1] == control.parts[-2:]
 
 
 def join(control: Path, models: list[str], out: Path) -> float:
     """Test mAP of the ensemble of the models, whose weights and scores lie in `out`."""
     validation = [out / model / "validation.json" for model in models]
-    weights = [out / model / joined(control.parent / model).name for model in models]
-    members = out / "members.json"
-    weighing = stamp(control / "members.json")["config"]
-    weighing["joined"] = [str(path) for path in weights]
-    run("weigh_members", weighing, "--validation", *validation, "--out", members)
+    members, told = out / "members.json", stamp(control / "members.json")
+    weighing = told["config"]
+    for model in models:
+        name = joined(control.parent / model).name
+        weighing["joins"][str(out / model / "finetuned.safetensors")] = str(out / model / name)
+    # F of iteration 0, where it joins the controls.
+    before = [path for path in told["inputs"] if path.endswith("/selected.json")]
+    arguments = ["--validation", *validation, "--before", *before, "--out", members]
+    run("weigh_members", weighing, *arguments)
     score(control / "test.json", {"ensemble": members}, out / "test.json")
     results = json.loads((out / "test.json").read_text(encoding="utf-8"))["results"]
     return results["ensemble"]["map"]

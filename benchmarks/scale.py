@@ -56,7 +56,8 @@ def bytes_a_video() -> int:
 
 
 def stages(config: dict[str, Any]) -> list[Stage]:
-    """The stages in the order of Algorithm 1."""
+    """The stages in the order of Algorithm 1, where F teaches and no teacher joins the ensemble."""
+    assert (config["em"]["teacher"], config["ensemble"]["members"]) == ("best", "last")
     train = TRAIN_BYTES / bytes_a_video()
     rated = RATINGS / RATINGS_A_VIDEO
     tuned = rated * (1 - config["data"]["validation_fraction"])

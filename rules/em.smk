@@ -35,7 +35,7 @@ rule estimate:  # E-step, lines 5-6: one forward pass serves both estimations
         " 2>&1 | tee -i {log:q}"
 
 
-rule calibrate:  # E-step: what the scores of F mean, by the ratings held out
+rule calibrate:  # E-step: what the teacher's scores mean, by the ratings held out
     input:
         lambda wildcards: of(wildcards).selected(int(wildcards.i) - 1, "ratings.csv"),
     output:

@@ -58,6 +58,15 @@ def test_settings_and_code_that_differ_are_told_with_where(results):
     )
 
 
+def test_the_weights_that_join_an_ensemble_are_no_setting(results):
+    """They lie in each experiment's own folder; what they are, their own stamps tell."""
+    a, b = (
+        experiment(results, name, {"table.csv": ({"joins": {f"{name}/x": f"{name}/x"}}, {}, [])})
+        for name in ("a", "b")
+    )
+    assert found(a, b)[0] == {}
+
+
 def test_results_that_only_one_was_made_from_are_told(results):
     a = experiment(results, "a", trained("a"))
     b = experiment(results, "b", {"table.csv": ({}, {"t.py": "1"}, [])})

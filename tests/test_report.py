@@ -157,8 +157,8 @@ def maps(**values):
 
 def test_the_result_in_one_sentence():
     assert report.sentence(maps(first=0.7, ensemble=0.8, controls=0.815), PROCESS) == (
-        "After 2 iterations of EM the ensemble reaches a test mAP of 0.800, 0.015 below the same "
-        "models trained without EM and 0.100 above the model it began with (logistic)."
+        "After 2 iterations of EM the ensemble reaches a test mAP of 0.800, 0.015 below that "
+        "of models trained without EM and 0.100 above the model it began with (logistic)."
     )
     one = replace(PROCESS, members=PROCESS.members[:2])
     assert report.sentence(maps(first=0.8, ensemble=0.8, rated=False), one) == (
@@ -185,17 +185,17 @@ def results_table_of(text):
 
 def test_means_that_teach_have_rows_and_a_line_of_their_own(small, text):
     assert results_table_of(text).count('<th scope="row">Teacher</th>') == 2
-    assert "up to its iteration, and estimates next." in text
-    assert "mean so far (teacher)" in (small.folder / "figures/map_by_iteration.svg").read_text()
+    assert "A teacher is a weighted mean of models" in text
+    assert ">teacher</text>" in (small.folder / "figures/map_by_iteration.svg").read_text()
 
 
 def test_where_f_teaches_the_page_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = SmallReport(teachers=0)
     text = small.write().read_text(encoding="utf-8")
-    assert "F estimates next." in text
+    assert "It estimates the labels of the next iteration." in text
     assert "Teacher" not in results_table_of(text)
-    assert "(teacher)" not in (small.folder / "figures/map_by_iteration.svg").read_text()
+    assert ">teacher</text>" not in (small.folder / "figures/map_by_iteration.svg").read_text()
 
 
 def test_a_model_that_is_f_before_its_fine_tuning_has_a_row(small):
@@ -274,7 +274,7 @@ def test_a_run_without_an_e_step_has_figures_that_say_so(small, tmp_path):
 def test_where_the_test_set_is_not_rated_validation_stands_for_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = SmallReport(rated=False).write().read_text(encoding="utf-8")
-    assert re.search(r"reaches a validation mAP of 0\.700, 0\.020 above the same", text)
+    assert re.search(r"reaches a validation mAP of 0\.700, 0\.020 above that", text)
     assert text.count(">not rated<") == len(RUNS) + 4
     assert "The test set is not rated; these ratings selected the models too." in text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
@@ -285,7 +285,7 @@ def test_where_the_test_set_is_not_rated_validation_stands_for_it(tmp_path, monk
 def test_the_page_says_by_what_f_was_selected(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = SmallReport().write().read_text(encoding="utf-8")
-    assert "best model so far, by average precision with each class counted by its rated" in text
+    assert "was selected, by average precision with each class counted by its rated" in text
 
 
 def data_of(page):

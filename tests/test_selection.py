@@ -1,4 +1,4 @@
-"""Selection of F and of the teacher: the best on validation, so far in the running, ties named."""
+"""Selection of F, the best on validation, ties named; and who teaches next."""
 
 import json
 

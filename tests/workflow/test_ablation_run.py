@@ -8,6 +8,8 @@ import pytest
 import yaml
 from workflow_runs import TINY, snakemake
 
+from segment_em import ensemble
+
 pytestmark = pytest.mark.slow
 
 SHORT = {"initial": "logistic", "iterations": [["logistic@video_prior"]]}
@@ -25,9 +27,10 @@ def written(folder, name, **settings):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A folder with the results of three variations."""
+    """A folder with the results of four variations."""
     folder = tmp_path_factory.mktemp("ablation")
     variations = {"default": None, "share": VARIED, "same": {"models": {"bigru": {"hidden": 3}}}}
+    variations["taught"] = {"ensemble": {"members": "with_teacher"}}
     data = written(folder, "data")
     ablation = {"data": {"tiny": str(data)}, "variations": variations, "seeds": [1]}
     config = written(folder, "x", ablation=ablation)
@@ -39,7 +42,7 @@ def finished(tmp_path_factory):
 def test_every_experiment_has_its_row_and_each_variation_its_difference(finished):
     folder, _ = finished
     runs = pd.read_csv(folder / "results/x/ablation/runs.csv")
-    assert runs["variation"].tolist() == ["default", "share", "same"]
+    assert runs["variation"].tolist() == ["default", "share", "same", "taught"]
     table = pd.read_csv(folder / "results/x.tiny.share.1/table.csv")
     ensemble = table.loc[table["kind"] == "ensemble", "test_map"].item()
     assert runs.loc[runs["variation"] == "share", "ensemble"].item() == pytest.approx(ensemble)
@@ -48,6 +51,19 @@ def test_every_experiment_has_its_row_and_each_variation_its_difference(finished
     # No iteration names the BiGRU, so this variation is the default under another name.
     same = differences[differences["difference"] == "ensemble - default"].set_index("variation")
     assert same.loc["same", ["mean", "se"]].abs().max(axis=None) == 0
+
+
+def test_the_teacher_joins_the_members_and_the_controls_fine_tuned_again(finished):
+    folder, _ = finished
+    of_run = folder / "results/x.tiny.taught.1"
+    first = of_run / "em/iteration-0/logistic/refit.safetensors"
+    for group, own in (("ensemble", "logistic@video_prior"), ("controls/ensemble", "logistic")):
+        files = [path for path, _ in ensemble.read(of_run / group / "members.json").members]
+        assert files[0] == first
+        assert [(path.parent.name, path.name) for path in files[1:]] == [(own, "refit.safetensors")]
+        # Validation judged the models that have not seen its ratings.
+        judged = ensemble.read(of_run / group / "members.json", validated=True).members
+        assert {path.name for path, _ in judged} == {"finetuned.safetensors"}
 
 
 def test_a_variation_may_compute_otherwise(tmp_path):

@@ -20,6 +20,7 @@ from segment_em.class_lists import read_class_list
 from segment_em.dataset import Clips, Dequantise
 from segment_em.frames import FrameReader
 from segment_em.index_files import read_index
+from segment_em.labels import read_chunk
 from segment_em.prediction_files import read_predictions
 
 pytestmark = pytest.mark.slow
@@ -126,6 +127,8 @@ def test_the_mean_of_all_models_so_far_teaches(results):
             used = set(json.loads(path.read_text())["stamp"]["inputs"])
             assert {f"results/tiny/{file}" for file in expected} <= used
             assert teacher.relative_to(of_run).as_posix() in used
+            # One model agrees with itself, several do not.
+            assert read_chunk(path.with_suffix(".h5")).scores.spread.any() == (i > 0)
 
 
 def test_what_joins_has_seen_all_ratings_and_what_is_validated_its_part_only(results):
@@ -250,7 +253,7 @@ def test_another_threshold_repeats_no_inference(tiny_run):
     assert "threshold" in jobs
     assert "index" not in jobs.split("Reasons")[0]
     # Iteration 1's E-step stands; iteration 2's has a new teacher.
-    assert "threshold the scores" in plan
+    assert "E-step 2: score the segments" in plan
     assert "E-step 1: score the segments" not in plan
 
 

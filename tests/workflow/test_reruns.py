@@ -282,6 +282,17 @@ SETTINGS = {
         setting("ensemble", {"members": "any"}),
         {f"{EARLY_1}/refit.safetensors"} | ENSEMBLE | TABLE,
     ),
+    "a teacher that joins the ensemble": (
+        setting("ensemble", {"members": "with_teacher"}),
+        {f"{run}/refit.safetensors" for run in (LOGISTIC, EARLY_1)}
+        | ENSEMBLE
+        | CONTROL_ENSEMBLE
+        | TABLE,
+    ),
+    "F as the teacher": (
+        setting("em.teacher", "best"),
+        {file for file in selected(1) | AFTER_F1 if not re.match(r"em/.*/ensemble/", file)},
+    ),
     "members that are not fine-tuned again": (
         setting("ensemble", {"refit": False}),
         ENSEMBLE | CONTROL_ENSEMBLE | TABLE,

@@ -43,8 +43,8 @@ def summarise(
     of all that have a row there. selections: selected.json of each iteration, in order. label_sets:
     CSV files of the E-steps. replicates: draws of the test videos, the same for all experiments on
     one test set. Measures: test mAP of the `ensemble`, of the `controls`, as `iteration <i>` of the
-    model of that iteration that validation prefers, as `F<i>` of the best so far and, as `T<i>`, of
-    the mean that teaches, where one does; `T0` is F0. A draw is None where it holds no positive
+    model of that iteration that validation prefers, as `F<i>` of the selected one and, as `T<i>`,
+    of the mean that teaches, where one does; `T0` is F0. A draw is None where it holds no positive
     rating.
     """
     found = {inside(Path(path).parent): path for path in ratings}

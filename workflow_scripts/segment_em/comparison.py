@@ -71,7 +71,9 @@ def _settings(folder: Path) -> dict[str, dict[str, Any]]:
     index: dict[str, str] = {}
     for where, stamp in _made_from(folder).items():
         code = {f"code: {module}": digits for module, digits in stamp["code"].items()}
-        told[where] = dict(_flat(stamp["config"])) | code
+        # Which weights join an ensemble are files, whose own stamps tell how they were made.
+        config = {key: value for key, value in stamp["config"].items() if key != "joins"}
+        told[where] = dict(_flat(config)) | code
         index |= {name: digits for name, digits in stamp["inputs"].items() if _is_index(name)}
     names = sorted({Path(name).parts[-3] for name in index})
     return told | {"data": {"index": f"{' '.join(names)} {digest(index)}"}}

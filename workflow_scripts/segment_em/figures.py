@@ -109,10 +109,10 @@ def map_by_iteration(table: pd.DataFrame, path: str | Path) -> None:
         axes.plot(chosen["iteration"], chosen[part], color=INK, linewidth=1.4, label="selected (F)")
         taught = table[table["kind"] == "teacher"]
         if len(taught):
-            line = pd.concat([chosen[chosen["iteration"] == 0], taught])  # F of iteration 0 teaches
+            line = pd.concat([chosen[chosen["iteration"] == 0], taught])  # F taught first
             axes.plot(
                 line["iteration"], line[part],
-                color=INK, linewidth=1.4, linestyle=":", label="mean so far (teacher)",
+                color=INK, linewidth=1.4, linestyle=":", label="teacher",
             )  # fmt: skip
         last = chosen["iteration"].max()
         for kind, text, line in (

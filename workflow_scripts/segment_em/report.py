@@ -159,7 +159,7 @@ def sentence(maps: pd.DataFrame, process: Process) -> str:
     after = f"After {count} of EM" if process.last else "Without EM"
     text = f"{after} the ensemble reaches a {part} mAP of {ensemble:.3f}"
     if controls is not None:
-        text += f", {compared(ensemble - controls)} the same models trained without EM"
+        text += f", {compared(ensemble - controls)} that of models trained without EM"
     model = maps.loc[maps["kind"] == "F", "model"].iloc[0]
     text += "," if controls is None else " and"
     text = f"{text} {compared(ensemble - first)} the model it began with ({model})."

@@ -125,6 +125,8 @@ def _teacher(
 
 
 def _weights(parts: Sequence[Part], rule: str) -> np.ndarray:
+    if len(parts) == 1:
+        return np.ones(1)
     values = np.array([part.value for part in parts])
     sds = np.array([part.sd for part in parts], float)
     if rule == "validation" and np.isnan(sds).any():
