@@ -27,6 +27,7 @@ def expectations(table: pd.DataFrame) -> dict[str, tuple[float, float]]:
         f"best of iteration {i:.0f} above iteration {i - 1:.0f}": (best[i] - best[i - 1], 0.0)
         for i in best.index[1:]
     }
+    found |= {f"teacher {i} above the one before": (rise, 0.0) for i, rise in risen(table).items()}
     found["ensemble at least its best member"] = (ensemble - last["test_map"].max(), 0.0)
     found["ensemble above logistic on video labels"] = (ensemble - video_labels, PAPERS_GAIN)
     found["ensemble above the controls' ensemble"] = (ensemble - controls, 0.0)
@@ -34,6 +35,13 @@ def expectations(table: pd.DataFrame) -> dict[str, tuple[float, float]]:
         control = score[("control", float("nan"), row.model, "video_labels", "finetuned")]
         found[f"{row.model}@{row.estimation} above its control"] = (row.test_map - control, 0.0)
     return found
+
+
+def risen(table: pd.DataFrame) -> dict[int, float]:
+    """How far the mean that teaches after an iteration is above the teacher before; F was first."""
+    first = table[(table["iteration"] == 0) & (table["selected"] == 1)]
+    rises = pd.concat([first, table[table["kind"] == "teacher"]])["test_map"].diff()
+    return dict(enumerate(rises.iloc[1:], 1))
 
 
 def main() -> None:
