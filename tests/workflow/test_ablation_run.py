@@ -83,8 +83,9 @@ def test_a_variation_adds_its_own_jobs_alone(finished):
     counts = dict(re.findall(r"^(\w+) +(\d+)$", log, re.M))
     # The logistic model and its control; the M-step of the default and of `share`.
     assert (int(counts["pretrain"]), int(counts["maximise"])) == (2, 2)
-    # Each of the two looks first at what it is going to train on, also where it shares pretraining.
-    assert int(counts["preflight"]) == 2
+    # Each that trains looks first at what it is going to train on, also where it shares
+    # pretraining: the default, `share`, and `taught`, which fine-tunes again what joins besides.
+    assert int(counts["preflight"]) == 3
     chunks = list((folder / "results/index/tiny-1/train").glob("*.h5"))
     assert int(counts["estimate"]) == len(chunks)  # whatever the threshold
 
