@@ -167,11 +167,11 @@ def test_the_viewer_shows_the_predictions_of_the_run(browser, results):
         )
         for class_id, found in strips:
             column = chunk.class_ids.tolist().index(class_id)
-            expected = 255 * chunk.scores[first:stop, column]
+            found, expected = np.array(found), 255 * chunk.scores[first:stop, column]
             # Next to the threshold a byte is on the score's side of it, else the nearest one.
             near = np.abs(expected - 255 * THRESHOLD) < 1
             np.testing.assert_array_equal(found >= 255 * THRESHOLD, expected >= 255 * THRESHOLD)
-            np.testing.assert_allclose(np.array(found)[~near], expected[~near], atol=0.51)
+            np.testing.assert_allclose(found[~near], expected[~near], atol=0.51)
             np.testing.assert_allclose(found, expected, atol=1)
 
 
