@@ -174,6 +174,17 @@ def test_differences_are_paired_by_seed_and_averaged_over_data(compared):
     assert gain["all", "default"] == pytest.approx(0.11)
 
 
+def test_a_mean_that_teaches_is_compared_with_the_one_before_and_with_f(compared):
+    """T0 and F0 lie .2 below the ensemble of seed 0, T1 .3, F1 level with it."""
+    table = ablation.differences(ablation.Draws(*compared))
+    found = table.set_index(["variation", "difference", "data"])["mean"]
+    for data in ("a", "b", "all"):
+        assert found["default", "T1 - T0", data] == pytest.approx(-0.1)
+        assert found["other", "T1 - F1", data] == pytest.approx(-0.3)
+    names = {name for name in table["difference"] if name.startswith("T")}
+    assert names == {"T1 - T0", "T1 - F1"}
+
+
 def test_a_variation_may_draw_more_often(compared):
     runs, paths = compared
     plain = ablation.differences(ablation.Draws(runs, paths))
@@ -197,8 +208,9 @@ def test_an_experiment_without_controls_is_compared_with_the_first_alone(compare
             path.write_text(json.dumps(told))
     draws = ablation.Draws(runs, paths)
     found = ablation.differences(draws).groupby("variation")["difference"].unique()
-    assert found["other"].tolist() == ["ensemble - default"]
-    assert found["default"].tolist() == ["ensemble - controls"]
+    teachers = ["T1 - T0", "T1 - F1"]
+    assert found["other"].tolist() == ["ensemble - default", *teachers]
+    assert found["default"].tolist() == ["ensemble - controls", *teachers]
     turned = [run | {"variation": {"default": "z"}.get(run["variation"], "a")} for run in runs]
     order = sorted(range(len(runs)), key=lambda n: turned[n]["variation"])
     turned, paths = [turned[n] for n in order], [paths[n] for n in order]

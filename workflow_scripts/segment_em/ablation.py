@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,26 +71,20 @@ def _measured(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(measure, its row of table.csv)."""
     table = table.fillna({"estimation": "", "stage": ""})
-    members = table[table["kind"] == "member"]
+    members, means = (table[table["kind"] == kind] for kind in ("member", "teacher"))
     rows = {(_run(row), row["stage"]): row for _, row in members.iterrows()}
     for iteration, selection in enumerate(selections):
         candidates = {_of_experiment(one): one[selection["by"]] for one in selection["among"]}
         own = [key for key in candidates if key[0].startswith(f"em/iteration-{iteration}/")]
         yield f"iteration {iteration}", rows[max(own, key=candidates.__getitem__)]
-        yield f"F{iteration}", rows[_of_experiment(selection["selected"])]
-        yield from _teacher(table, iteration, rows[_of_experiment(selection["selected"])])
+        selected = rows[_of_experiment(selection["selected"])]
+        yield f"F{iteration}", selected
+        if len(means):
+            of_now = means[means["iteration"] == iteration]
+            yield f"T{iteration}", of_now.iloc[0] if iteration else selected
     for name, kind in (("ensemble", "ensemble"), ("controls", "control_ensemble")):
         for _, row in table[table["kind"] == kind].iterrows():
             yield name, row
-
-
-def _teacher(
-    table: pd.DataFrame, iteration: int, selected: Mapping[str, Any]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    means = table[table["kind"] == "teacher"]
-    if len(means):
-        found = means[means["iteration"] == iteration]
-        yield f"T{iteration}", found.iloc[0] if iteration else selected
 
 
 def _of_experiment(candidate: Mapping[str, Any]) -> tuple[str, str]:
@@ -157,22 +151,35 @@ def differences(draws: Draws) -> pd.DataFrame:
 
     Columns: data, variation, difference, mean, sd (over seeds; empty for all data), se (of the
     mean, for other test videos and other seeds; see Error). Each variation's ensemble is compared
-    with its controls, if it has any, and with the ensemble of the first variation.
+    with its controls, if it has any, and with the ensemble of the first variation; each mean that
+    teaches, with the teacher before and with F of its iteration.
     """
-    first, rows = draws.variations[0], []
+    rows = []
     for variation in draws.variations:
-        pairs = {}
-        if draws.hold(variation, "controls"):
-            pairs["ensemble - controls"] = (variation, "ensemble"), (variation, "controls")
-        if variation != first:
-            pairs[f"ensemble - {first}"] = (variation, "ensemble"), (first, "ensemble")
-        for name, pair in pairs.items():
+        for name, pair in _pairs(draws, variation):
             rows += _difference_rows(draws, variation, name, pair)
     return pd.DataFrame(rows)
 
 
+Side = tuple[str, str]  # variation, measure
+
+
+def _pairs(draws: Draws, variation: str) -> Iterator[tuple[str, tuple[Side, Side]]]:
+    """(name, what is compared with what) of each difference of a variation."""
+    first, ensemble = draws.variations[0], (variation, "ensemble")
+    if draws.hold(variation, "controls"):
+        yield "ensemble - controls", (ensemble, (variation, "controls"))
+    if variation != first:
+        yield f"ensemble - {first}", (ensemble, (first, "ensemble"))
+    for i in count(1):
+        if not draws.hold(variation, f"T{i}"):
+            return
+        for other in (f"T{i - 1}", f"F{i}"):
+            yield f"T{i} - {other}", ((variation, f"T{i}"), (variation, other))
+
+
 def _difference_rows(
-    draws: Draws, variation: str, name: str, pair: tuple[tuple[str, str], tuple[str, str]]
+    draws: Draws, variation: str, name: str, pair: tuple[Side, Side]
 ) -> list[dict[str, Any]]:
     rows, errors = [], []
     for data in draws.data:
