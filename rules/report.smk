@@ -99,7 +99,7 @@ rule choose_videos:  # which videos the page shows, where they are too many for 
         " --out {output.table:q} 2>&1 | tee -i {log:q}"
 
 
-rule replay:  # their scores by F of each iteration and by the ensemble
+rule replay:  # their scores by the teacher after each iteration and by the ensemble
     input:
         scorer=lambda wildcards: reporting.scorer_file(of(wildcards), wildcards.scorer),
         weights=lambda wildcards: reporting.scorer_weights(of(wildcards), wildcards.scorer),
@@ -118,7 +118,7 @@ rule replay:  # their scores by F of each iteration and by the ensemble
     benchmark:
         "results/{experiment}/report/scores/{scorer}/replay.benchmark.tsv"
     wildcard_constraints:
-        scorer=r"F\d+|ensemble",
+        scorer=r"[FT]\d+|ensemble",
     conda:
         "../envs/torch.yaml"
     threads: scoring_threads

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from experiments import Experiment
+from experiments import ENSEMBLE, Experiment, teaching
 
 from segment_em.provenance import beside, canonical
 from segment_em.terms import PARTS, SPLITS
@@ -37,7 +37,13 @@ def window(e: Experiment) -> dict[str, int]:
 
 
 def process(e: Experiment) -> dict[str, Any]:
-    return {"members": e.members, "controls": e.controls}
+    return {"members": e.members, "controls": e.controls, "teachers": teachers(e)}
+
+
+def teachers(e: Experiment) -> list[str]:
+    """What estimates after each iteration, 0 included: F<i>, or as T<i> a mean of models."""
+    means = e.teachers()
+    return [f"{'T' if teaching(i) in means else 'F'}{i}" for i in range(e.last + 1)]
 
 
 # Scores of the shown videos -----------------------------------------------------------------------
@@ -49,28 +55,34 @@ def choice_settings(e: Experiment) -> str:
 
 
 def scorers(e: Experiment) -> list[str]:
-    """F of each iteration, and the ensemble."""
-    return [*(f"F{i}" for i in range(e.last + 1)), "ensemble"]
+    """The teacher after each iteration, and the ensemble."""
+    return [*teachers(e), ENSEMBLE]
 
 
 def scorer_file(e: Experiment, scorer: str) -> str:
     """The file that scores: weights, or a members.json."""
-    if scorer == "ensemble":
-        return e.ensemble(scorer)
-    return e.selected(scorer[1:], "safetensors")
+    group = _group(scorer)
+    return e.ensemble(group) if group else e.selected(scorer[1:], "safetensors")
+
+
+def _group(scorer: str) -> str | None:
+    """The folder of the mean that it is; None where it is F."""
+    if scorer == ENSEMBLE:
+        return scorer
+    return teaching(scorer[1:]) if scorer.startswith("T") else None
 
 
 def scorer_weights(e: Experiment, scorer: str) -> list[str]:
     """The weights that a members.json may name, by part."""
-    if scorer != "ensemble":
+    group = _group(scorer)
+    if group is None:
         return []
-    return _unique([*e.ensemble_weights(scorer), *e.validated_weights(scorer)])
+    return _unique([*e.ensemble_weights(group), *e.validated_weights(group)])
 
 
 def scorer_models(e: Experiment, scorer: str) -> list[str]:
-    if scorer == "ensemble":
-        return e.ensemble_code(scorer)
-    return e.teacher_code(int(scorer[1:]) + 1)
+    group = _group(scorer)
+    return e.ensemble_code(group) if group else e.teacher_code(int(scorer[1:]) + 1)
 
 
 def replays(e: Experiment) -> list[str]:

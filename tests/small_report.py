@@ -36,8 +36,9 @@ MEMBERS = [
 CONTROLS = ["early", "late"]
 EMPTY = "validation-05"  # a video without frames
 ODD = "validation 50% #1?&ü"  # what an address has to escape, and a file may be called
-SCORERS = ["F0", "F1", "F2", "ensemble"]
-PROCESS = report_tables.Process(MEMBERS, CONTROLS)
+TEACHERS = {"members": ["F0", "T1", "T2"], "best": ["F0", "F1", "F2"]}
+SCORERS = [*TEACHERS["members"], "ensemble"]
+PROCESS = report_tables.Process(MEMBERS, CONTROLS, TEACHERS["members"])
 RUNS = [f"em/iteration-{i}/{member}" for i in range(3) for member in MEMBERS[i]]
 RUNS += [f"controls/{model}" for model in CONTROLS]
 COUNTS = {"test": 60, "validation": 12}
@@ -79,12 +80,16 @@ LEAST = Size(CLASS_IDS[:1], {"test": 1, "validation": 1}, {"test": 1, "validatio
 class SmallReport:
     """Everything that the page is made from, under results/small of the working directory."""
 
-    def __init__(self, page=PAGE, rated=True, size=SMALL, without_positives=(), teachers=2):
+    def __init__(self, page=PAGE, rated=True, size=SMALL, without_positives=(), teacher="members"):
         """rated: whether the test set is. without_positives: ids of classes that have no AP.
 
-        teachers: how many iterations have a mean that teaches.
+        teacher: em.teacher.
         """
-        self.teachers = teachers
+        self.process = report_tables.Process(MEMBERS, CONTROLS, TEACHERS[teacher])
+        self.scorers = [*TEACHERS[teacher], "ensemble"]
+        self.means = [
+            f"em/iteration-{name[1:]}/ensemble" for name in TEACHERS[teacher] if name[0] == "T"
+        ]
         self.without_positives = [str(number) for number in without_positives]
         self.folder, self.page, self.rated = Path("results/small"), page, rated
         self.size, self.class_ids = size, size.class_ids
@@ -104,10 +109,10 @@ class SmallReport:
             [self.index["test"]],
             [self.index["validation"]],
             self.train,
-            [self.scores[s, part] for s in SCORERS for part in self.size.videos],
+            [self.scores[s, part] for s in self.scorers for part in self.size.videos],
             list(self.truth.values()),
         )
-        report.write_report(sources, PROCESS, page or self.page, self.folder / name)
+        report.write_report(sources, self.process, page or self.page, self.folder / name)
         return (self.folder / name).resolve()
 
     def _videos(self, part):
@@ -135,7 +140,7 @@ class SmallReport:
         write_index(self.index[part], build_index([records], FEATURES, 5), {})
         split = {"test": "test", "validation": "segments"}[part]
         self.truth[part] = str(write_truth(self.folder / f"{split}.npz", truth))
-        for scorer in SCORERS:
+        for scorer in self.scorers:
             path = self.folder / f"report/scores/{scorer}/{part}.h5"
             counts = np.array(frames[: self.size.shown[part]])
             shown = np.array(names[: self.size.shown[part]])
@@ -210,7 +215,7 @@ class SmallReport:
         files = []
         for run in RUNS:
             files += self._scored(run, ["pretrained", "finetuned"])
-        for run in ("ensemble", "controls/ensemble"):
+        for run in (*self.means, "ensemble", "controls/ensemble"):
             files += self._scored(run, ["ensemble"])
         for i, run in enumerate([RUNS[0], RUNS[1], RUNS[1]]):
             chosen = {"weights": f"results/small/{run}/finetuned.safetensors"}
@@ -256,7 +261,8 @@ class SmallReport:
                 learned = estimation or "video_labels"
                 rows.append((kind, iteration, model, learned, stage, 0.6, 0.01, 0.5, int(chosen)))
         rows += [
-            ("teacher", i, "mean", "", "", 0.66, 0.01, 0.62, 0) for i in range(1, self.teachers + 1)
+            ("teacher", run.split("-")[1][0], "mean", "", "", 0.66, 0.01, 0.62, 0)
+            for run in self.means
         ]
         rows.append(("ensemble", 2, "mean", "", "", 0.7, 0.01, 0.65, 0))
         rows.append(("control_ensemble", "", "mean", "", "", 0.68, 0.01, 0.6321, 0))
@@ -276,7 +282,7 @@ class SmallReport:
             for n, (run, stage) in enumerate(stages)
         ]
         tables = report_tables.every_table(
-            report_tables.Results([*self.results, *told]), PROCESS, NAMES
+            report_tables.Results([*self.results, *told]), self.process, NAMES
         )
         jobs = timeline.timeline(told)
         names = figures.write_all(*tables, *jobs, self.folder / "figures")

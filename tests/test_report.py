@@ -129,11 +129,17 @@ def test_a_videos_error_is_its_mean_distance_from_its_ratings(small, data):
     assert video["error"] == pytest.approx(np.mean(distances), abs=1e-4)
 
 
-def test_steps_explain_what_changed_and_leave_out_an_iteration_that_kept_f(data):
+def test_steps_explain_what_changed_and_name_what_estimates(small, data):
     pairs = [(step["before"], step["after"]) for step in data["steps"]]
-    assert pairs == [("F0", "ensemble"), ("controls", "ensemble"), ("F0", "F1")]
+    assert pairs == [("F0", "ensemble"), ("controls", "ensemble"), ("F0", "T1"), ("T1", "T2")]
     assert all(len(rows) <= 10 for step in data["steps"] for rows in step["segments"].values())
     assert any(step["segments"] for step in data["steps"])
+    assert data["columns"] == [*SCORERS, "controls"]
+    known = json.loads((small.folder / "em/iteration-1/ensemble/test.json").read_text())
+    aps = known["results"]["ensemble"]["ap"]
+    assert [entry["ap"][1] for entry in data["classes"]] == [
+        pytest.approx(aps[entry["id"]], abs=1e-4) for entry in data["classes"]
+    ]
 
 
 def test_counts_of_ratings_by_class_are_those_of_the_index(small, data):
@@ -191,11 +197,16 @@ def test_means_that_teach_have_rows_and_a_line_of_their_own(small, text):
 
 def test_where_f_teaches_the_page_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    small = SmallReport(teachers=0)
+    small = SmallReport(teacher="best")
     text = small.write().read_text(encoding="utf-8")
     assert "It estimates the labels of the next iteration." in text
     assert "Teacher" not in results_table_of(text)
     assert ">teacher</text>" not in (small.folder / "figures/map_by_iteration.svg").read_text()
+    assert "An iteration is what estimates after it: F." in text
+    # F of iteration 2 is that of iteration 1, so nothing is explained between them.
+    steps = data_of(small.folder / "report.html")["steps"]
+    pairs = [("F0", "ensemble"), ("controls", "ensemble"), ("F0", "F1")]
+    assert [(step["before"], step["after"]) for step in steps] == pairs
 
 
 def test_a_model_that_is_f_before_its_fine_tuning_has_a_row(small):

@@ -114,7 +114,7 @@ def test_another_step_is_compared_when_it_is_chosen(page):
     assert sorted(column(page, -1)) != sorted(before)
 
 
-STEPS = [("F0", "ensemble"), ("controls", "ensemble"), ("F0", "F1")]
+STEPS = [("F0", "ensemble"), ("controls", "ensemble"), ("F0", "T1"), ("T1", "T2")]
 
 
 def ap_by_class(path):
@@ -221,9 +221,9 @@ def test_choosing_by_keyboard_shows_the_right_scores(page, small):
     assert len(set(seen)) == 4
     page.press("k")
     page.press(Keys.ARROW_LEFT)
-    assert_strips_are_those_of_the_files(page, small, "F2")
+    assert_strips_are_those_of_the_files(page, small, "T2")
     page.press(Keys.ARROW_LEFT)
-    assert_strips_are_those_of_the_files(page, small, "F1")
+    assert_strips_are_those_of_the_files(page, small, "T1")
     assert page.errors() == []
 
 

@@ -85,7 +85,7 @@ FIGURES = {
     )
     for ending in ("svg", "csv")
 } | {"figures/devices.csv"}
-SHOWN = {"report/videos.csv"} | replayed("F0", "F1", "F2", "ensemble")
+SHOWN = {"report/videos.csv"} | replayed("F0", "T1", "T2", "ensemble")
 PREDICTIONS = {"predictions/000.h5", "predictions/001.h5"}
 CSV = {"submission.csv", "localisations.csv"}
 MEMBERS_JSON = {"ensemble/members.json", "ensemble.json"}
@@ -268,7 +268,7 @@ SETTINGS = {
     ),
     "an iteration more": (
         iterations([E], [E, N], [E, N]),
-        E_STEP_3 | ITERATION_3 | ENSEMBLE | TABLE | replayed("F3"),
+        E_STEP_3 | ITERATION_3 | ENSEMBLE | TABLE | replayed("T3"),
     ),
     "seed": (setting("seed", 1), EVERYTHING_TRAINED),
     "validation fraction": (
@@ -291,7 +291,9 @@ SETTINGS = {
     ),
     "F as the teacher": (
         setting("em.teacher", "best"),
-        {file for file in selected(1) | AFTER_F1 if not re.match(r"em/.*/ensemble/", file)},
+        {file for file in selected(1) | AFTER_F1 if not re.match(r"em/.*/ensemble/", file)}
+        - replayed("T1", "T2")
+        | replayed("F1", "F2"),
     ),
     "members that are not fine-tuned again": (
         setting("ensemble", {"refit": False}),

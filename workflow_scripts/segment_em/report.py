@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from segment_em.files import read_json, replacing
 from segment_em.index import Index
 from segment_em.index_files import read_index
 from segment_em.provenance import beside
-from segment_em.report_tables import Process, Results, rated_part, selected_runs
+from segment_em.report_tables import Process, Results, compared_scorers, rated_part
 from segment_em.skipped import skipped_records
 from segment_em.tables import read_table
 
@@ -82,6 +83,7 @@ def write_report(sources: Sources, process: Process, settings: Page, out: str | 
         experiment=Path(out).parent.name,
         sentence=sentence(tables["map_by_iteration"], process),
         rows=table_rows(results.table("table.csv")),
+        means_teach=any(name.startswith("T") for name in process.teachers),
         criterion=CRITERIA[results.json("em/iteration-0/selected.json")["by"]],
         made=read_json(beside(results.path("table.csv")))["circumstances"],
         figures={p.stem: svg_of(p) for p in of_figure.values() if p.suffix == ".svg"},
@@ -252,22 +254,20 @@ def _steps(results: Results, process: Process, table: pd.DataFrame) -> list[dict
     """The changes that the page explains: from one column of the table to a later one.
 
     Each is {"before", "after": columns, "segments": {class id: rows as movers.COLUMNS without the
-    class}}. A step between two iterations with the same F is left out, since nothing changed.
+    class}}. A step between two iterations with the same teacher is left out, since nothing changed.
     """
-    part = rated_part(results)
-    files = {
-        f"F{i}": (f"{run}/{part}.ratings.csv", stage)
-        for i, (run, stage) in enumerate(selected_runs(results, process))
-    }
-    files["ensemble"] = (f"ensemble/{part}.ratings.csv", "ensemble")
-    files["controls"] = (f"controls/ensemble/{part}.ratings.csv", "ensemble")
-    pairs = [("F0", "ensemble")]
+    scorers = compared_scorers(results, process)
+    pairs = [(process.teachers[0], "ensemble")]
     pairs += [("controls", "ensemble")] if process.controls else []
-    pairs += [(f"F{i}", f"F{i + 1}") for i in range(process.last)]
+    pairs += pairwise(process.teachers)
     return [
-        {"before": a, "after": b, "segments": _movers(results, files[a], files[b], table, (a, b))}
+        {
+            "before": a,
+            "after": b,
+            "segments": _movers(results, scorers[a], scorers[b], table, (a, b)),
+        }
         for a, b in pairs
-        if files[a] != files[b]
+        if scorers[a] != scorers[b]
     ]
 
 
@@ -278,10 +278,14 @@ def _movers(
     table: pd.DataFrame,
     columns: tuple[str, str],
 ) -> dict[str, list[list[Any]]]:
+    """before, after: see report_tables.compared_scorers. columns: theirs in the table."""
     change = dict(zip(table["class"], table[columns[1]] - table[columns[0]], strict=True))
+    part = rated_part(results)
     rows = movers.movers(
-        ratings_table.read(results.path(before[0])),
-        ratings_table.read(results.path(after[0])),
+        *(
+            ratings_table.read(results.path(f"{run}/{part}.ratings.csv"))
+            for run, _ in (before, after)
+        ),
         (before[1], after[1]),
         change,
         SEGMENTS_BEHIND_A_CHANGE,

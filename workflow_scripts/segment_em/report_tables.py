@@ -19,10 +19,15 @@ from segment_em.terms import PARTS, STAGES
 
 @dataclass(frozen=True)
 class Process:
-    """Who took part. members: names of each iteration's members, 0 included. controls: models."""
+    """Who took part.
+
+    members: names of each iteration's members, 0 included. controls: models. teachers: what
+    estimates after each iteration, 0 included: F<i>, or as T<i> a mean of models.
+    """
 
     members: Sequence[Sequence[str]]
     controls: Sequence[str]
+    teachers: Sequence[str]
 
     @property
     def last(self) -> int:
@@ -61,6 +66,22 @@ def selected_runs(results: Results, process: Process) -> list[tuple[str, str]]:
         run, _, file = weights.rpartition("/")
         chosen.append((run, file.removesuffix(".safetensors")))
     return chosen
+
+
+def compared_scorers(results: Results, process: Process) -> dict[str, tuple[str, str]]:
+    """(run, its entry in the run's scores) of what the page compares, by the name of its column.
+
+    The teacher after each iteration, the ensemble, and that of the controls where there are any.
+    """
+    selected = selected_runs(results, process)
+    found = {
+        name: (f"em/iteration-{i}/ensemble", "ensemble") if name.startswith("T") else selected[i]
+        for i, name in enumerate(process.teachers)
+    }
+    found["ensemble"] = ("ensemble", "ensemble")
+    if process.controls:
+        found["controls"] = ("controls/ensemble", "ensemble")
+    return found
 
 
 def rated_part(results: Results) -> str:
@@ -159,20 +180,12 @@ def _runs(process: Process) -> list[tuple[str, int | None, str]]:
 
 
 def ap_by_class(results: Results, process: Process, names: Mapping[int, str]) -> pd.DataFrame:
-    """Average precision of each class: class, name, F of each iteration, ensemble, controls.
-
-    Columns F0, F1, ... and ensemble, and controls where there are any; on rated_part.
-    """
+    """Average precision of each class on rated_part: class, name, columns of compared_scorers."""
     part = rated_part(results)
     columns = {
-        f"F{i}": results.json(f"{run}/{part}.json")["results"][stage]["ap"]
-        for i, (run, stage) in enumerate(selected_runs(results, process))
+        name: results.json(f"{run}/{part}.json")["results"][entry]["ap"]
+        for name, (run, entry) in compared_scorers(results, process).items()
     }
-    columns["ensemble"] = results.json(f"ensemble/{part}.json")["results"]["ensemble"]["ap"]
-    if process.controls:
-        columns["controls"] = results.json(f"controls/ensemble/{part}.json")["results"]["ensemble"][
-            "ap"
-        ]
     table = pd.DataFrame(columns, dtype=float).rename_axis("class").reset_index()
     table["class"] = table["class"].astype(int)
     table.insert(1, "name", [names.get(number, "") for number in table["class"]])
