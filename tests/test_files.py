@@ -37,7 +37,7 @@ def half_written(path, error):
 
 
 def test_what_a_killed_attempt_left_is_removed_and_that_of_another_target_is_not(tmp_path):
-    left = [tmp_path / ".a.csv.12345.part", tmp_path / ".a.csv.7.part"]
+    left = [tmp_path / ".a.csv.12345.part", tmp_path / ".a.csv.0a7f.part"]
     others = [tmp_path / ".a.csv.old.12345.part", tmp_path / ".b.csv.7.part", tmp_path / "a.csv.1"]
     for path in left + others:
         path.write_text("half")
@@ -55,12 +55,23 @@ def test_of_two_attempts_at_once_the_first_is_told_why_it_ends(tmp_path):
 
 
 def overtaken(path):
-    """Write it while another process writes it too."""
+    """Write it while another attempt writes it too, from a process of the same number elsewhere."""
     with replacing(path) as temporary:
         temporary.write_text("first")
-        temporary.rename(path.with_name(f".{path.name}.1.part"))
         with replacing(path) as second:
             second.write_text("second")
+
+
+def test_an_attempt_that_was_overtaken_does_not_publish_what_another_has_begun(tmp_path):
+    path = tmp_path / "a.csv"
+    first, second = replacing(path), replacing(path)
+    first.__enter__().write_text("first")
+    second.__enter__().write_text("half of the sec")
+    with pytest.raises(InputError, match="another attempt"):
+        first.__exit__(None, None, None)
+    assert not path.exists()
+    second.__exit__(None, None, None)
+    assert path.read_text() == "half of the sec"
 
 
 @pytest.mark.parametrize(

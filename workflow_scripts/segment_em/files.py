@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -36,8 +37,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     attempt took this one for such.
     """
     path = Path(path)
-    # The process number keeps a new attempt from writing into the file of one that still runs.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # A new attempt must not write into the file of one that still runs, on whatever machine: on two
+    # of them, or in two containers, processes may have the same number.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         with refusals_told(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ def quoted(field: str) -> str:
 
 
 def _remove_left_behind(path: Path) -> None:
-    part = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
+    part = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+\.part")
     for other in path.parent.iterdir():
         if part.fullmatch(other.name):
             other.unlink(missing_ok=True)
