@@ -351,6 +351,17 @@ def test_own_labels_and_ratings_are_indexed_as_those_of_records(tmp_path):
     assert (index.payload_end.tolist(), index.payload_crc.tolist()) == ([-1, -1], [0, 0])
 
 
+@pytest.mark.parametrize("linked", ["features/rgb/frames", "features/rgb", "features"])
+def test_frames_that_a_link_takes_from_another_file_are_refused(tmp_path, linked):
+    other = own_file(tmp_path / "other.h5", np.ones((4, 8), np.float32), [4])
+    path = own_file(tmp_path / "own.h5", np.zeros((4, 8), np.float32), [4])
+    with h5py.File(path, "a") as file:
+        del file[linked]
+        file[linked] = h5py.ExternalLink("other.h5", linked)
+    with pytest.raises(InputError, match=rf"own\.h5: /features/rgb/frames lies in {other}: give"):
+        build_index([path], {"rgb": 8}, 5)
+
+
 def test_quantisation_range_gives_the_official_scale_and_any_other(tmp_path):
     path = own_file(tmp_path / "own.h5", np.zeros((4, 8), np.uint8), [4])
     modality = build_index([path], {"rgb": 8}, 5).modalities["rgb"]

@@ -176,6 +176,12 @@ def _own_dtype(path: str, frames: h5py.Dataset, width: int) -> str:
             f"{path}: {frames.name} is {frames.dtype.str}: "
             "store uint8, or float16 or float32 in little-endian order"
         )
+    # A link may lead into another file, where an offset is of no use here.
+    if not Path(frames.file.filename).samefile(path):
+        raise InputError(
+            f"{path}: {frames.name} lies in {frames.file.filename}: give that file itself, or copy "
+            "the dataset"
+        )
     if frames.size and frames.id.get_offset() is None:
         raise InputError(
             f"{path}: {frames.name} is chunked, compressed or external: store it contiguously "
