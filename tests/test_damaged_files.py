@@ -7,16 +7,17 @@ import shutil
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from segment_em import labels, prediction_files, pseudo_label_files
+from segment_em import label_set_files, label_sets, labels, prediction_files, pseudo_label_files
 from segment_em.checkpoint import Specification, load_weights, save_weights
 from segment_em.errors import InputError
 from segment_em.index_files import read_index, write_index
-from segment_em.label_sets import label_set
 from segment_em.provenance import METADATA_KEY
+from segment_em.tables import write_table
 
 CLASSES = np.array([3, 8, 20])
 
@@ -210,12 +211,47 @@ def test_a_file_that_the_system_refuses_is_not_taken_for_damage(tmp_path):
     assert "delete" not in str(told.value)
 
 
+def made_label_set(path):
+    return label_sets.label_set([path], "label_corrected", "fixed", {"delta": 0.4}, None, 0.0)
+
+
 def test_damaged_scores_never_become_a_label_set(tmp_path):
     write_labels_file(tmp_path / "000.h5", None)
     with h5py.File(tmp_path / "000.h5", "a") as file:
         file["scores"][2] = np.nan
     with pytest.raises(InputError, match=r"000\.h5: scores from nan"):
-        label_set([tmp_path / "000.h5"], "label_corrected", "fixed", {"delta": 0.4}, None, 0.0)
+        made_label_set(tmp_path / "000.h5")
+
+
+def changed_label_set(path, change):
+    """A whole label set, and then what `change` makes of its text."""
+    write_labels_file(path.with_suffix(".h5"), None)
+    table = made_label_set(path.with_suffix(".h5"))
+    write_table(path, table)
+    pd.testing.assert_frame_equal(pd.DataFrame(label_set_files.read(path)), table)
+    path.write_text(change(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: "", "cut short"),
+        (lambda text: text[:-2], "cut short"),
+        (lambda text: "\n", "cut short"),
+        (lambda text: text.splitlines()[0] + "\n", "column class is not of integers"),
+        (lambda text: text[: text.rindex(",")] + "\n", "not a table of numbers"),
+        (lambda text: text.replace("threshold_others", "other"), "no column threshold_others"),
+        (lambda text: text.replace(",5\n", ",\n", 1), "column segments is not of integers"),
+        (lambda text: text.replace(",5\n", ",50\n", 1), "segments are not the same number in each"),
+        (lambda text: text.replace(",5\n", ",1\n"), "at least positives"),
+        (lambda text: text.replace("0.4,", "high,"), "column threshold_others is not of numbers"),
+    ],
+)
+def test_a_label_set_that_was_cut_or_changed_is_refused(tmp_path, change, told):
+    path = tmp_path / "label_corrected.csv"
+    changed_label_set(path, change)
+    with pytest.raises(InputError, match=rf"label_corrected\.csv: .*{told}.*: delete it to make"):
+        label_set_files.read(path)
 
 
 @pytest.mark.parametrize("class_ids", [[3, 8, 20, 21], [3, 8, 21]])
@@ -223,7 +259,7 @@ def test_a_label_set_of_other_classes_is_refused(tmp_path, class_ids):
     write_labels_file(tmp_path / "000.h5", None)
     expected = rf"000\.h5: 3 classes that are not the {len(class_ids)} of the label set"
     with pytest.raises(InputError, match=expected):
-        labels.PseudoLabels([tmp_path / "000.h5"], ["a"], None, class_ids, np.zeros(3))
+        labels.PseudoLabels([tmp_path / "000.h5"], ["a"], [3], None, class_ids, np.zeros(3))
 
 
 # Weights.

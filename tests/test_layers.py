@@ -47,6 +47,7 @@ TORCH = {
 # What jobs with torch import; pandas would be 0.4 s at the start of each.
 NO_PANDAS = TORCH | {"calibration", "labels", "prediction_files", "ratings_table", "shown_videos"}
 NO_PANDAS |= {"ensemble", "metrics", "pseudo_label_files", "submission"}  # numpy alone
+NO_PANDAS |= {"label_set_files"}
 # Who may know whom, from the records up; a module may import what stands in earlier rows.
 ORDER = [
     {
@@ -66,7 +67,7 @@ ORDER = [
     {"hdf5_writing", "provenance", "records", "metrics", "submission"},
     {"truth", "timeline", "gpus"},
     {"class_lists", "hdf5", "command_line", "tables", "simulation", "lineage", "ensemble"},
-    {"ratings_table", "skipped", "report_tables", "figures"},
+    {"ratings_table", "skipped", "report_tables", "figures", "label_set_files"},
     {"candidates", "calibration"},
     {"weighing", "selection"},
     {"ablation"},

@@ -50,6 +50,13 @@ def test_models_of_other_features_than_the_index_are_refused(tmp_path, index_pat
     assert not (tmp_path / "out.h5").exists()
 
 
+def test_models_of_other_segments_than_the_settings_are_refused(tmp_path, index_path):
+    path = weights(tmp_path, "w.safetensors", 0)
+    other = replace(SETTINGS, segment_frames=10)
+    with pytest.raises(InputError, match=r"made for segments of 5 frames, not 10 \(data\.segment"):
+        prediction.predict(path, index_path, tmp_path / "out.h5", other, JOB)
+
+
 def test_members_of_other_classes_are_not_joined(tmp_path, index_path):
     paths = [
         weights(tmp_path, f"{last}.safetensors", 0, class_ids=[3, 8, last]) for last in (20, 21)

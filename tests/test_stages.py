@@ -12,7 +12,8 @@ from small_records import FEATURES
 from torch.nn import functional
 
 from segment_em import maximisation, pseudo_label_files, stages
-from segment_em.checkpoint import Specification, load_weights
+from segment_em.checkpoint import Specification, load_weights, save_weights
+from segment_em.errors import InputError
 from segment_em.index import in_validation
 from segment_em.index_files import write_index
 from segment_em.provenance import TrainingJob
@@ -119,6 +120,23 @@ def pretrained(tmp_path, index_path, handed):
         return out
 
     return pretrain
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"features": [["rgb", 16]]}, "made for features .* give files with these"),
+        ({"segment_frames": 10}, "made for segments of 10 frames, not 5"),
+    ],
+)
+def test_fine_tuning_refuses_weights_for_other_videos(tmp_path, index_path, other, told):
+    what = {"features": MODALITIES, "segment_frames": 5} | other
+    specification = Specification("logistic", SMALL["logistic"], class_ids=CLASS_IDS, **what)
+    save_weights(tmp_path / "w.safetensors", specification.build(), specification, {}, "cpu")
+    with pytest.raises(InputError, match=rf"w\.safetensors: {told}"):
+        stages.finetune(
+            settings(), ALL_TUNE, 0.0, tmp_path / "w.safetensors", [index_path], "out", JOB
+        )
 
 
 def test_a_fresh_model_has_the_seeds_weights_and_the_prior_of_the_labels(pretrained, handed):

@@ -20,6 +20,7 @@ from torch import nn
 from segment_em.code_digest import loaded_digests
 from segment_em.errors import InputError
 from segment_em.files import replacing
+from segment_em.index import Index
 from segment_em.models import build
 from segment_em.provenance import METADATA_KEY, canonical, write_how
 
@@ -48,6 +49,23 @@ class Specification:
             len(self.class_ids),
             self.segment_frames,
             self.options,
+        )
+
+
+def require_fit(
+    path: str | Path, specification: Specification, index: Index, segment_frames: int
+) -> None:
+    """Raise InputError unless the model in this file reads the videos of the index."""
+    widths = {name: modality.width for name, modality in index.modalities.items()}
+    made_for = dict(specification.features)
+    if made_for != widths:
+        raise InputError(
+            f"{path}: made for features {made_for}, not {widths}; give files with these"
+        )
+    if specification.segment_frames != segment_frames:
+        raise InputError(
+            f"{path}: made for segments of {specification.segment_frames} frames, not "
+            f"{segment_frames} (data.segment_frames); train it again"
         )
 
 

@@ -165,16 +165,18 @@ class PseudoLabels:
         self,
         paths: Iterable[str | Path],
         video_ids: np.ndarray,
+        segment_counts: np.ndarray,
         rule: LabelRule,
         class_ids: np.ndarray,
         prior_C: np.ndarray,
     ) -> None:
-        """video_ids: of the index that rows refer to.
+        """video_ids: of the index that rows refer to. segment_counts: int64 [V], of its videos.
 
         class_ids: int64 [C], those of the label set. prior_C: mean label of the segments.
         """
         paths = list(paths)
-        found, stored_ids = [], []
+        folder = Path(paths[0]).parent
+        found, stored_ids, stored_counts = [], [], []
         for chunk in read_chunks(paths):
             hdf5.require(
                 np.array_equal(chunk.class_ids, class_ids),
@@ -184,11 +186,13 @@ class PseudoLabels:
             check_entries(chunk)
             found.append(_listed(chunk, rule))
             stored_ids += chunk.video_ids.tolist()
+            stored_counts += np.diff(chunk.video_indptr).tolist()
         columns = [list(column) for column in zip(*found, strict=True)]
         found.clear()
         counts, self.segment, self.column, self.value, self.weight = map(_emptied, columns)
         self.indptr = indptr_of(counts)
-        self.place = _places(stored_ids, video_ids, Path(paths[0]).parent)
+        self.place = _places(stored_ids, video_ids, folder)
+        _require_counts(np.array(stored_counts)[self.place], segment_counts, video_ids, folder)
         self._prior_C = prior_C
 
     def entries(self, rows: np.ndarray) -> Entries:
@@ -245,3 +249,17 @@ def _places(stored_ids: list[str], video_ids: np.ndarray, folder: Path) -> np.nd
             "estimate again"
         )
     return np.array([place[name] for name in video_ids], np.int64)
+
+
+def _require_counts(
+    stored: np.ndarray, counts: np.ndarray, video_ids: np.ndarray, folder: Path
+) -> None:
+    """Raise InputError unless each video has as many segments as the teacher scored of it."""
+    wrong = np.flatnonzero(stored != counts)
+    if len(wrong):
+        row = wrong[0]
+        raise InputError(
+            f"{folder}: scores of {stored[row]} segments of video '{video_ids[row]}', which is "
+            f"read as {counts[row]} (data.max_frames, data.segment_frames); delete the folder to "
+            "estimate again"
+        )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segment_em import calibration, estimators
+from segment_em import calibration, estimators, label_set_files
+from segment_em.index import segments_of
 from segment_em.index_files import read_index
 from segment_em.labels import LabelRule, PseudoLabels
 from segment_em.provenance import TrainingJob
@@ -41,8 +42,7 @@ def maximise(
     calibration_path: that of the label set, if it has one.
     """
     index = read_index(index_paths)
-    # Each column by what it holds: as a float64 a class id above 2^53 would be another one.
-    label_set = np.genfromtxt(label_set_path, dtype=None, delimiter=",", names=True, ndmin=1)
+    label_set = label_set_files.read(label_set_path)
     class_ids = label_set["class"]
     rule = LabelRule(
         estimators.load(taken.estimation),
@@ -53,6 +53,7 @@ def maximise(
     )
     total = label_set["score_sum" if rule.soft else "positives"]
     prior_C = total / label_set["segments"]
-    source = PseudoLabels(pseudo_label_paths, index.video_ids, rule, class_ids, prior_C)
+    counts = segments_of(index.frames_read(settings.max_frames), settings.segment_frames)
+    source = PseudoLabels(pseudo_label_paths, index.video_ids, counts, rule, class_ids, prior_C)
     objective = estimated_objective(settings.segment_frames)
     train_fresh(settings, index, class_ids, source, objective, out, job)

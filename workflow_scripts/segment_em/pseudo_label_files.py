@@ -54,7 +54,10 @@ def sparse_scores(
     scores_NC: float32 [segments, classes]. labels_NC: bool, the video's labels, likewise.
     spread_NC: float32, likewise, see SegmentScores.
     Equal scores at the limit of `top` are all kept, so that the choice is deterministic.
+    Raises InputError on scores that are not finite, which would be above no floor.
     """
+    if not np.isfinite(scores_NC).all():
+        raise InputError("E-step: the teacher gave scores that are not finite; train it again")
     others_NC = np.where(labels_NC, -1.0, scores_NC)
     keep_NC = others_NC > floor
     crowded_N = np.flatnonzero(np.count_nonzero(keep_NC, axis=1) > top)
@@ -102,10 +105,8 @@ def write_pseudo_labels(
 ) -> None:
     """Write one chunk. video_indptr: int64 [V + 1], the first segment of each video.
 
-    attributes: what is recorded about how the file came to be. Raises InputError on NaN scores.
+    attributes: what is recorded about how the file came to be.
     """
-    if not np.isfinite(scores.scores).all():
-        raise InputError(f"{path}: the teacher gave scores that are not finite; train it again")
     arrays = scores._asdict() | {"videos/indptr": video_indptr, "classes": class_ids}
     with replacing_hdf5(path, "v110") as file:
         file.attrs["encoding-type"] = ENCODING_TYPE

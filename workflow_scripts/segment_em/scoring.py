@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from segment_em.checkpoint import load_weights
+from segment_em.checkpoint import load_weights, require_fit
 from segment_em.compute import prepare
 from segment_em.dataset import Clips, Dequantise
 from segment_em.ensemble import Ensemble
@@ -39,7 +39,7 @@ class Scorer:
         self.device = prepare(job.threads, job.gpus)
         self.ensemble = joined
         weights = [file for file, _ in joined.members]
-        self.models, self.class_ids = _load_all(weights, index)
+        self.models, self.class_ids = _load_all(weights, index, settings.segment_frames)
         reader = FrameReader(index, settings.max_frames)
         self.clips = Clips(reader, settings.segment_frames, None, False)
 
@@ -71,16 +71,13 @@ class Scorer:
         )
 
 
-def _load_all(weights: Sequence[str | Path], index: Index) -> tuple[list[nn.Module], np.ndarray]:
+def _load_all(
+    weights: Sequence[str | Path], index: Index, segment_frames: int
+) -> tuple[list[nn.Module], np.ndarray]:
     loaded = [load_weights(path) for path in weights]
     first = loaded[0][1]
-    widths = {name: part.width for name, part in index.modalities.items()}
     for path, (_, specification) in zip(weights, loaded, strict=True):
         if specification.class_ids != first.class_ids:
             raise InputError(f"{path}: other classes than {weights[0]}; train both on one list")
-        if dict(specification.features) != widths:
-            made_for = dict(specification.features)
-            raise InputError(
-                f"{path}: made for features {made_for}, not {widths}; give files with these"
-            )
+        require_fit(path, specification, index, segment_frames)
     return [model for model, _ in loaded], np.array(first.class_ids)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from segment_em import poolings, processes, provenance
-from segment_em.checkpoint import Specification, load_weights, save_weights
+from segment_em.checkpoint import Specification, load_weights, require_fit, save_weights
 from segment_em.class_lists import read_class_list
 from segment_em.compute import conditions, prepare
 from segment_em.dataset import Clips, Dequantise, SourceWithPrior
@@ -148,6 +148,7 @@ def finetune(
     index = read_index(index_paths)
     if validation_fraction is not None:
         index = index.for_tuning(validation_fraction)
+    require_fit(weights, specification, index, settings.segment_frames)
     reader = FrameReader(index, settings.max_frames)
     counts = Clips(reader, settings.segment_frames, None, False).segment_counts()
     class_ids = np.array(specification.class_ids)
