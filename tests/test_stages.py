@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import torch
 from small_models import SMALL
 from small_records import FEATURES
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from segment_em import maximisation, pseudo_label_files, stages
 from segment_em.checkpoint import Specification, load_weights, save_weights
@@ -58,6 +60,28 @@ def test_a_batch_of_segments_is_as_many_videos_as_have_them_and_few_are_warned_o
     assert (said in caplog.text) == warned
 
 
+def label_files(folder, index, class_ids=CLASS_IDS):
+    """A chunk of pseudo-labels and a label set of it.
+
+    All score .6; .5 is enough where the video carries the class, .7 elsewhere. Video a, of three
+    segments, carries the first two classes; b, of two, nothing.
+    """
+    scores = np.full((11, 3), 0.6, np.float32)
+    carried = np.zeros((11, 3), bool)
+    carried[:3, :2] = True
+    sparse = pseudo_label_files.sparse_scores(scores, carried, 0.0, 20, np.full_like(scores, 0.25))
+    pseudo_label_files.write_pseudo_labels(
+        *(folder / "000.h5", sparse, index.video_ids, np.array([0, 3, 5, 5, 6, 11])),
+        *(np.array(class_ids), {}),
+    )
+    counts = {"videos": 1, "videos_with_positive": 1, "positives": [3, 3, 0]}
+    totals = {"score_sum": [1.8, 1.8, 0.0], "segments": 11}
+    thresholds = {"threshold": 0.5, "threshold_others": 0.7}
+    table = pd.DataFrame({"class": class_ids, **thresholds, **counts, **totals})
+    table.to_csv(folder / "set.csv", index=False)
+    return folder / "000.h5", folder / "set.csv"
+
+
 def test_a_batch_of_a_sequence_model_is_counted_in_videos(caplog):
     assert settings(batch=4, max_frames=1200).plan(False, 1000, JOB).videos == 4
     assert not caplog.text
@@ -93,9 +117,10 @@ def handed(monkeypatch):
     """What the training loop was called with; nothing is trained."""
     found = {}
 
-    def train(model, clips, rows, objective, dequantise, plan, device, state, events):
+    def train(model, clips, rows, objective, dequantise, plan, device, state, events, uninformed):
         weights = {name: values.clone() for name, values in model.state_dict().items()}
         found.update(clips=clips, rows=rows, objective=objective, plan=plan, weights=weights)
+        found.update(uninformed=uninformed)
         return [0.0]
 
     monkeypatch.setattr(stages, "train", train)
@@ -148,8 +173,46 @@ def test_a_fresh_model_has_the_seeds_weights_and_the_prior_of_the_labels(pretrai
     # Of five videos a, c and e carry 3, a carries 8, b carries 20.
     prior = torch.sigmoid(weights["classifier.bias"])
     torch.testing.assert_close(prior, torch.tensor([3 / 5, 1 / 5, 1 / 5]))
+    # What it would cost to answer these shares to everything.
+    labels = torch.tensor([[1.0] * 3 + [0.0] * 2, [1.0] + [0.0] * 4, [1.0] + [0.0] * 4]).T
+    cost = functional.binary_cross_entropy(prior.expand(5, 3), labels)
+    assert handed["uninformed"] == pytest.approx(float(cost))
     assert handed["rows"].tolist() == [0, 1, 3, 4]  # c has no frames
     assert handed["plan"] == settings().plan(True, 1000, JOB)
+
+
+class FirstTensor(TorchDispatchMode):
+    """Notes whether memory for tensors had been prepared when the first one was made."""
+
+    prepared = None
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if self.prepared is None:
+            self.prepared = "THP_MEM_ALLOC_ENABLE" in os.environ
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "m_step", "finetune"])
+def test_memory_is_prepared_before_the_first_tensor_is_made(
+    tmp_path, index_path, small_index, pretrained, monkeypatch, stage
+):
+    """PyTorch reads once, at its first tensor, whether large ones go into huge pages."""
+    weights = pretrained()
+    out = tmp_path / "out.safetensors"
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    with FirstTensor() as first:
+        if stage == "pretrain":
+            classes = tmp_path / "classes.csv"
+            stages.pretrain(settings(), "attention", [index_path], classes, out, JOB)
+        elif stage == "finetune":
+            stages.finetune(settings(), ALL_TUNE, 0.0, weights, [index_path], out, JOB)
+        else:
+            taken = maximisation.LabelOptions("label_corrected", "hard", False)
+            chunk, label_set = label_files(tmp_path, small_index)
+            maximisation.maximise(
+                settings(), taken, [index_path], [chunk], label_set, None, out, JOB
+            )
+    assert first.prepared
 
 
 def test_attention_has_two_outputs_a_class_while_it_trains_and_one_after(pretrained, handed):
@@ -214,26 +277,9 @@ def test_unrated_classes_count_as_configured(tmp_path, index_path, pretrained, h
 def test_an_m_step_reads_its_labels_as_they_are_to_be_taken(
     tmp_path, index_path, small_index, handed, soft, agreement, offset, class_ids
 ):
-    """All score .6; .5 is enough where the video carries the class, .7 elsewhere.
-
-    Video a, of three segments, carries 3 and 8; b, of two, nothing. A calibration with an offset
-    of -9 leaves no label.
-    """
-    scores = np.full((11, 3), 0.6, np.float32)
-    carried = np.zeros((11, 3), bool)
-    carried[:3, :2] = True
-    sparse = pseudo_label_files.sparse_scores(scores, carried, 0.0, 20, np.full_like(scores, 0.25))
-    indptr = np.array([0, 3, 5, 5, 6, 11])
-    chunk, label_set, taught = (tmp_path / name for name in ("000.h5", "set.csv", "m.safetensors"))
-    pseudo_label_files.write_pseudo_labels(
-        chunk, sparse, small_index.video_ids, indptr, np.array(class_ids), {}
-    )
-    counts = {"videos": 1, "videos_with_positive": 1, "positives": [3, 3, 0]}
-    totals = {"score_sum": [1.8, 1.8, 0.0], "segments": 11}
-    thresholds = {"threshold": 0.5, "threshold_others": 0.7}
-    pd.DataFrame({"class": class_ids, **thresholds, **counts, **totals}).to_csv(
-        label_set, index=False
-    )
+    """A calibration with an offset of -9 leaves no label."""
+    chunk, label_set = label_files(tmp_path, small_index, class_ids)
+    taught = tmp_path / "m.safetensors"
     calibration = tmp_path / "calibration.json"
     calibration.write_text(f'{{"kind": "model", "slope": 1, "offset": {offset}, "offsets": {{}}}}')
     taken = maximisation.LabelOptions("label_corrected", "soft" if soft else "hard", agreement)

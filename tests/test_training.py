@@ -89,6 +89,25 @@ def test_one_step_is_adams_with_the_clipped_gradient(small_index, state):
     torch.testing.assert_close(moved.abs(), torch.full((3,), 0.05), atol=1e-4, rtol=0)
 
 
+def test_small_gradients_move_weights_as_those_of_a_sum_over_the_classes(small_index, state):
+    """Adam's first step is the rate times g / (|g| + eps), with eps 1e-8 if classes are summed."""
+    model, gradients = small_model("logistic"), []
+    bias = model.classifier.bias
+    before = bias.detach().clone()
+
+    def small(gradient_C):
+        gradients.append(1e-7 * gradient_C)
+        return gradients[-1]
+
+    bias.register_hook(small)
+    run(small_index, state, replace(PLAN, epochs=1, videos=4, decay="constant"), model)
+    (mean_C,) = gradients
+    sum_C = 3 * mean_C.abs()
+    assert sum_C.max() < 1e-7
+    expected = 0.05 * sum_C / (sum_C + 1e-8)
+    torch.testing.assert_close((bias.detach() - before).abs(), expected, atol=1e-6, rtol=1e-4)
+
+
 def test_the_norm_of_all_gradients_is_cut(small_index, state, monkeypatch):
     """Adam's first step does not tell, since it does not depend on the gradient's scale."""
     norms, step = [], torch.optim.Adam.step
@@ -213,7 +232,23 @@ def test_a_run_that_diverges_stops_after_the_epoch_with_step_rate_and_videos(sma
     ],
 )
 def test_a_divergence_is_a_loss_that_is_high_and_does_not_fall(epochs, diverged):
-    watched = monitor.Monitor(3, 3, np.array(["a", "b", "c"]), CPU, str, Curves(None, 9))
+    assert watched_diverges(epochs) == diverged
+
+
+@pytest.mark.parametrize(
+    ("loss", "diverged"), [(0.023, False), (0.025, True), (0.5, True), (2.0, True)]
+)
+def test_where_labels_are_rare_a_loss_is_high_by_what_they_cost(loss, diverged):
+    """A class in a thousand costs .0079 a model that looks at nothing; .5 says one in three."""
+    epochs = [[0.001, 0.008, 0.008], [loss] * 3, [loss] * 3]
+    uninformed = -(0.001 * math.log(0.001) + 0.999 * math.log(0.999))
+    assert watched_diverges(epochs, uninformed) == diverged
+
+
+def watched_diverges(epochs, *uninformed):
+    """Whether a training with these losses, by epoch and step, is stopped as a divergence."""
+    names, curves = np.array(["a", "b", "c"]), Curves(None, 9)
+    watched = monitor.Monitor(3, 3, names, CPU, str, curves, *uninformed)
     told = ""
     try:
         for epoch, losses in enumerate(epochs):
@@ -223,7 +258,7 @@ def test_a_divergence_is_a_loss_that_is_high_and_does_not_fall(epochs, diverged)
             watched.end_epoch(step)
     except InputError as error:
         told = str(error)
-    assert ("diverged" in told) == diverged
+    return "diverged" in told
 
 
 def test_a_high_but_falling_loss_is_no_divergence(small_index, state):

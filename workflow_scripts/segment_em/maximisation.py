@@ -11,7 +11,7 @@ from segment_em.index import segments_of
 from segment_em.index_files import read_index
 from segment_em.labels import LabelRule, PseudoLabels
 from segment_em.provenance import TrainingJob
-from segment_em.stages import Training, train_fresh
+from segment_em.stages import Training, prepared, train_fresh
 from segment_em.training import estimated_objective
 
 
@@ -41,6 +41,7 @@ def maximise(
 
     calibration_path: that of the label set, if it has one.
     """
+    device = prepared(job)
     index = read_index(index_paths)
     label_set = label_set_files.read(label_set_path)
     class_ids = label_set["class"]
@@ -56,4 +57,4 @@ def maximise(
     counts = segments_of(index.frames_read(settings.max_frames), settings.segment_frames)
     source = PseudoLabels(pseudo_label_paths, index.video_ids, counts, rule, class_ids, prior_C)
     objective = estimated_objective(settings.segment_frames)
-    train_fresh(settings, index, class_ids, source, objective, out, job)
+    train_fresh(settings, index, class_ids, source, objective, out, job, device)

@@ -16,9 +16,11 @@ from segment_em.progress import Progress
 
 # Reading a number from a GPU waits for all that is queued there; on the CPU it costs nothing.
 STEPS_BETWEEN_CHECKS = {"cuda": 16}
-# Answering 0.5 to everything costs log 2. A mean over an epoch at three times that, and at three
-# times what the first batch cost, is beyond noise if it does not fall from epoch to epoch: a first
-# batch of few videos may lack the classes that fine-tuning has to teach anew.
+# What it costs to answer 0.5 to everything, which ratings ask for: half of them are positive.
+UNINFORMED = math.log(2)
+# A mean over an epoch at three times what a model costs that looks at nothing, and at three times
+# what the first batch cost, is beyond noise if it does not fall from epoch to epoch: a first batch
+# of few videos may lack the classes that fine-tuning has to teach anew.
 DIVERGED = 3.0
 # So is at once what costs more than answering 1e-4, at which classes begin that nothing is labelled
 # with, where all is true.
@@ -50,8 +52,13 @@ class Monitor:
         device: torch.device,
         kept: Callable[[], str],
         curves: Curves,
+        uninformed: float = UNINFORMED,
     ) -> None:
-        """videos: in an epoch. video_ids: names of the rows. kept: says where the last state is."""
+        """videos: in an epoch. video_ids: names of the rows. kept: says where the last state is.
+
+        uninformed: the loss of a model that looks at nothing.
+        """
+        self.uninformed = uninformed
         self.curves, self.progress = curves, Progress(epochs * videos)
         self.epochs, self.videos, self.video_ids, self.kept = epochs, videos, video_ids, kept
         self.steps_between_checks = STEPS_BETWEEN_CHECKS.get(device.type, 1)
@@ -106,7 +113,7 @@ class Monitor:
             problem = "the same scores for all segments, up to the last batch,"
             raise self._error(problem, step, "lower the learning rate, or look at the features")
         mean, *before = self.epoch_losses()[step.epoch :: -1]
-        high = mean > DIVERGED * max(self.first_loss, math.log(2))
+        high = mean > DIVERGED * max(self.first_loss, self.uninformed)
         if high and (mean > BEYOND or (before and mean >= before[0])):
             problem = f"diverged: mean loss {mean:g}, at the start {self.first_loss:g}"
             raise self._error(problem, step, "lower the learning rate or the clip norm")

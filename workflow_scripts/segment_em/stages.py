@@ -27,6 +27,7 @@ from segment_em.frames import FrameReader
 from segment_em.index import Index
 from segment_em.index_files import read_index
 from segment_em.models import narrow, set_prior, widen
+from segment_em.monitor import UNINFORMED
 from segment_em.provenance import TrainingJob
 from segment_em.targets import Ratings, VideoLabels
 from segment_em.training import (
@@ -116,6 +117,7 @@ def pretrain(
 
     video_loss: the name of its pooling.
     """
+    device = prepared(job)  # before the pooling is tried: see compute.prepare
     index, class_ids = read_index(index_paths), np.array(read_class_list(classes_path))
     source = VideoLabels(index, class_ids)
     if not source.prior().any():
@@ -126,7 +128,7 @@ def pretrain(
         )
     pooling = poolings.load(video_loss)
     objective = video_objective(settings.segment_frames, len(class_ids), pooling)
-    train_fresh(settings, index, class_ids, source, objective, out, job, pooling.outputs)
+    train_fresh(settings, index, class_ids, source, objective, out, job, device, pooling.outputs)
 
 
 def finetune(
@@ -143,7 +145,7 @@ def finetune(
     validation_fraction: of the rated videos, left out; None: all are taken. unrated_negatives: see
     training.rated_objective.
     """
-    device = _prepare(job)
+    device = prepared(job)
     model, specification = load_weights(weights)
     index = read_index(index_paths)
     if validation_fraction is not None:
@@ -171,14 +173,14 @@ def train_fresh(
     objective: Objective,
     out: str | Path,
     job: TrainingJob,
+    device: torch.device,
     outputs: int = 1,
 ) -> None:
     """Train a new model and write its weights.
 
-    outputs: of the classifier for each class while it trains; the first is the class's. Raises
-    InputError if no video has frames.
+    device: of `prepared`. outputs: of the classifier for each class while it trains; the first is
+    the class's. Raises InputError if no video has frames.
     """
-    device = _prepare(job)
     specification = Specification(
         settings.architecture,
         settings.options,
@@ -188,17 +190,20 @@ def train_fresh(
     )
     torch.manual_seed(settings.seed)
     model = specification.build()
-    set_prior(model, torch.from_numpy(source.prior()))
+    prior_C = torch.from_numpy(source.prior())
+    set_prior(model, prior_C)
     if outputs > 1:
         widen(model, outputs)
     clips = Clips(FrameReader(index, settings.max_frames), settings.segment_frames, source, False)
     rows = np.flatnonzero(clips.frame_counts > 0)
     if not len(rows):
         raise InputError("training: no video with frames; check data.train")
-    _train(settings, model, specification, clips, rows, objective, out, job, device)
+    uninformed = float(torch.special.entr(torch.stack([prior_C, 1 - prior_C])).sum(0).mean())
+    _train(settings, model, specification, clips, rows, objective, out, job, device, uninformed)
 
 
-def _prepare(job: TrainingJob) -> torch.device:
+def prepared(job: TrainingJob) -> torch.device:
+    """The device of this process of a job that trains; to be called before a tensor is made."""
     processes.join(job.gpus)
     if job.compile and processes.count() > 1:
         # The compiler ended such jobs with SIGABRT where batch norms sum over processes.
@@ -216,6 +221,7 @@ def _train(
     out: str | Path,
     job: TrainingJob,
     device: torch.device,
+    uninformed: float = UNINFORMED,
 ) -> None:
     """Train, write the weights, and remove the state that a resumed job would have needed."""
     stamp = job.stamp()
@@ -224,7 +230,9 @@ def _train(
     plan = settings.plan(model.frame_level, len(rows), job)
     dequantise = Dequantise.of(clips.reader.index)
     events = Path(out).parent / "events" / Path(out).stem
-    losses = train(model, clips, rows, objective, dequantise, plan, device, state, events)
+    losses = train(
+        *(model, clips, rows, objective, dequantise, plan, device, state, events, uninformed)
+    )
     narrow(model, len(specification.class_ids))
     if processes.rank() == 0:
         stamp |= {"epoch_losses": losses, "final_loss": losses[-1]}

@@ -27,7 +27,7 @@ from segment_em.dataset import Batch, Clips, Dequantise, load, on_device, shuffl
 from segment_em.errors import StoppedError
 from segment_em.losses import segment_loss, video_loss
 from segment_em.models import check_logits
-from segment_em.monitor import Monitor, Step
+from segment_em.monitor import UNINFORMED, Monitor, Step
 from segment_em.poolings import Pooling
 from segment_em.training_state import Signals, StateFile
 
@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 
 # Before PyTorch 2.13 the option had another name, of which it warns since.
 SYNC_BUFFERS = "forward_sync_buffers"
+# What Adam adds to the size of a gradient, where the loss is a sum over the classes as in the
+# challenge's starter code. Ours is their mean: of a thousand classes a rare one's gradients would
+# be of this size, and its weights would learn at a fraction of the rate.
+ADAM_EPS = 1e-8
 if SYNC_BUFFERS not in signature(nn.parallel.DistributedDataParallel.__init__).parameters:
     SYNC_BUFFERS = "broadcast_buffers"
 # logits_BSC, batch -> scalar loss: this process's part of the mean over all of them
@@ -148,22 +152,25 @@ def train(
     device: torch.device,
     state: StateFile,
     events: Path | None = None,
+    uninformed: float = UNINFORMED,
 ) -> list[float]:
     """Train the model in place; return the mean loss of each epoch.
 
     rows: int64, the videos to train on. state: goes on from it if it holds one; the caller removes
-    it. events: folder of the curves (curves.py); None: they are not written.
+    it. events: folder of the curves (curves.py); None: they are not written. uninformed: the loss
+    of a model that looks at nothing, by which a loss is judged to be high.
     Under torchrun every process calls this with the same arguments and gets the same result.
     Raises InputError if training goes wrong (see monitor.py), naming step, learning rate and
     videos; StoppedError, with the state kept, if SIGTERM or SIGINT arrives.
     """
     started = time.monotonic()
     model.to(device).train()
-    optimiser = torch.optim.Adam(model.parameters(), plan.learning_rate, fused=True)
+    eps = ADAM_EPS / model.classifier.out_features
+    optimiser = torch.optim.Adam(model.parameters(), plan.learning_rate, eps=eps, fused=True)
     video_ids = clips.reader.index.video_ids
     steps_an_epoch = -(-len(rows) // plan.videos)
     curves = Curves(events if processes.rank() == 0 else None, plan.epochs * steps_an_epoch)
-    monitor = Monitor(plan.epochs, len(rows), video_ids, device, state.kept, curves)
+    monitor = Monitor(plan.epochs, len(rows), video_ids, device, state.kept, curves, uninformed)
     # Dropout must not depend on what was drawn before, when the weights were initialised.
     torch.manual_seed(plan.seed + processes.rank())
     average = Average(model, plan.average_epochs)
