@@ -14,8 +14,9 @@ def megabytes(
     """For all processes: what each takes by itself, twice that each try, and its inputs.
 
     own: MB of a process beside its inputs, at the first try. attempt: from 1 on. whole: inputs that
-    each process holds at once. counted: pseudo-labels that it counts a file at a time. An input
-    that is not there yet raises FileNotFoundError, and Snakemake asks again when it is.
+    each process holds at once, named twice where they take twice their size. counted: pseudo-labels
+    that it counts a file at a time. An input that is not there yet raises FileNotFoundError, and
+    Snakemake asks again when it is.
     """
     largest = max(map(os.path.getsize, counted), default=0)
     inputs = (sum(map(os.path.getsize, whole)) + COUNTING * largest) / 1e6

@@ -126,8 +126,11 @@ def scoring_threads(wildcards):
     return compute(wildcards)["threads"]
 
 
-def memory(kind, counted=None):
-    """MB of memory, see asking.megabytes. counted: the input that is counted a file at a time."""
+def memory(kind, counted=None, twice=lambda wildcards, input: []):
+    """MB of memory, see asking.megabytes. counted: the input that is counted a file at a time.
+
+    twice: gives the inputs that take twice their size.
+    """
 
     def megabytes(wildcards, input, attempt):
         apart = input[counted] if counted else []
@@ -135,9 +138,15 @@ def memory(kind, counted=None):
         count = processes(wildcards) if kind == "train" else 1
         # Records need no room: they are mapped, and the kernel takes their pages back as it likes.
         whole = {*input} - {*input.get("records", []), *apart}
+        whole = [*whole, *twice(wildcards, input)]
         return asking.megabytes(own, count, attempt, whole, apart)
 
     return megabytes
+
+
+def agreed_labels(wildcards, input):
+    """Pseudo-labels of which an M-step holds every entry: at most 18 bytes for 9 in the files."""
+    return input.pseudo_labels if of(wildcards).em["agreement"] else []
 
 
 def minutes(kind):

@@ -16,6 +16,7 @@ def test_each_process_has_room_of_its_own_and_for_its_inputs(tmp_path):
     assert asking.megabytes(2000, 1, 1, inputs, []) == 2150
     assert asking.megabytes(2000, 1, 3, inputs, []) == 8150
     assert asking.megabytes(2000, 4, 1, inputs, []) == 4 * 2150
+    assert asking.megabytes(2000, 1, 1, [*inputs, inputs[0]], []) == 2250
 
 
 def test_what_is_counted_a_file_at_a_time_needs_room_for_the_largest(tmp_path):

@@ -75,13 +75,27 @@ def test_scores_do_not_depend_on_how_many_videos_are_scored_at_a_time(
         np.testing.assert_allclose(other, found[0], atol=2e-6)
 
 
+def test_a_gpu_without_room_for_the_videos_is_one_line_with_the_remedy(small_index, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has")
+
+    model = small_model("logistic")
+    monkeypatch.setattr(model, "forward", full)
+    with pytest.raises(InputError, match=r"^CUDA out of memory: lower compute\.inference_videos"):
+        next(scored_all(model, small_index))
+
+
 def test_a_model_that_scores_other_classes_than_it_trained_is_named(small_index):
     model = small_model("logistic")
     model.forward = lambda _, mask: torch.zeros(len(mask), mask.shape[1] // 5, 2)
-    clips = Clips(FrameReader(small_index, 25), 5, None, False)
-    scored = member_scores(
-        *([model], (0,), clips, np.arange(len(small_index)), Dequantise.of(small_index)),
+    with pytest.raises(InputError, match=r"models\.logistic: forward returned \[\d, \d, 2\] where"):
+        next(scored_all(model, small_index))
+
+
+def scored_all(model, index):
+    """The scores of a model over all videos of an index, seven at a time."""
+    clips = Clips(FrameReader(index, 25), 5, None, False)
+    return member_scores(
+        *([model], (0,), clips, np.arange(len(index)), Dequantise.of(index)),
         *(7, 0, "float32", torch.device("cpu")),
     )
-    with pytest.raises(InputError, match=r"models\.logistic: forward returned \[\d, \d, 2\] where"):
-        next(scored)

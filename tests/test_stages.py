@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -213,6 +214,20 @@ def test_memory_is_prepared_before_the_first_tensor_is_made(
                 settings(), taken, [index_path], [chunk], label_set, None, out, JOB
             )
     assert first.prepared
+
+
+def test_to_compile_without_a_compiler_is_refused_at_the_start(
+    tmp_path, index_path, pretrained, monkeypatch
+):
+    weights, job = pretrained(), replace(JOB, compile=True)
+    arguments = (settings(), ALL_TUNE, 0.0, weights, [index_path], tmp_path / "out", job)
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"needs a C\+\+ compiler .* set compute\.compile to"):
+        stages.finetune(*arguments)
+    (tmp_path / "mine").touch(0o755)
+    monkeypatch.setenv("CXX", "mine")
+    stages.finetune(*arguments)
 
 
 def test_attention_has_two_outputs_a_class_while_it_trains_and_one_after(pretrained, handed):

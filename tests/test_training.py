@@ -210,6 +210,16 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_rate_and_videos(small_index,
         run(small_index, state, model=model)
 
 
+def test_a_gpu_without_room_is_one_line_with_the_remedy(small_index, state, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has")
+
+    model = small_model("logistic")
+    monkeypatch.setattr(model, "forward", full)
+    with pytest.raises(InputError, match=r"^CUDA out of memory: lower models\.<name>\.training"):
+        run(small_index, state, model=model)
+
+
 def test_a_run_that_diverges_stops_after_the_epoch_with_step_rate_and_videos(small_index, state):
     model = small_model("logistic")
     model.classifier.weight.register_hook(lambda gradient: -gradient)  # uphill

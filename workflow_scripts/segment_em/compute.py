@@ -2,7 +2,8 @@
 
 import logging
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
@@ -63,6 +64,16 @@ def _promise() -> str:
     """What the environment says of the devices that this process was given."""
     names = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
     return ", ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
+
+
+@contextmanager
+def memory_told(remedy: str) -> Iterator[None]:
+    """Turn a GPU's lack of memory into an InputError with the remedy."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition(". ")[0]
+        raise InputError(f"{reason}: {remedy}") from error
 
 
 def conditions(device: torch.device, threads: int) -> dict[str, object]:

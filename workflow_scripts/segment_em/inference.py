@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from segment_em.compute import autocast
+from segment_em.compute import autocast, memory_told
 from segment_em.dataset import Clips, Dequantise, in_order, load
 from segment_em.models import check_logits
 from segment_em.progress import Progress
@@ -42,15 +42,16 @@ def member_scores(
         model.to(device).eval()
     done, started, progress = 0, time.monotonic(), Progress(len(rows))
     for batch in load(clips, in_order(rows, videos), workers, pin=device.type == "cuda"):
-        batch = batch.to(device)
-        features = dequantise(batch)
-        mask_BS = batch.segment_mask(clips.segment_frames)
         scores = []
-        for model in models:
-            with autocast(device, precision):
-                scores_BSC = shifted_scores(model, features, batch.mask, shifts)
-            check_logits(model, scores_BSC, mask_BS)
-            scores.append(scores_BSC[mask_BS].cpu().numpy())
+        with memory_told("lower compute.inference_videos (by hand: --videos)"):
+            batch = batch.to(device)
+            features = dequantise(batch)
+            mask_BS = batch.segment_mask(clips.segment_frames)
+            for model in models:
+                with autocast(device, precision):
+                    scores_BSC = shifted_scores(model, features, batch.mask, shifts)
+                check_logits(model, scores_BSC, mask_BS)
+                scores.append(scores_BSC[mask_BS].cpu().numpy())
         yield batch.rows, scores
         done += len(batch.rows)
         progress.show(done, "scoring")

@@ -8,6 +8,8 @@ there repeats no pretraining.
 # C classes
 
 import logging
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,6 +210,11 @@ def prepared(job: TrainingJob) -> torch.device:
     if job.compile and processes.count() > 1:
         # The compiler ended such jobs with SIGABRT where batch norms sum over processes.
         raise InputError("compute.compile works with one GPU per job; set compute.gpu to 1")
+    if job.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise InputError(
+            "compute.compile needs a C++ compiler (g++, clang++, or what CXX names), and none is "
+            "here: install one, or set compute.compile to false"
+        )
     return prepare(job.threads, job.gpus)
 
 

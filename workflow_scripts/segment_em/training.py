@@ -21,7 +21,7 @@ from torch import nn
 
 from segment_em import processes, training_state
 from segment_em.averaging import Average
-from segment_em.compute import autocast
+from segment_em.compute import autocast, memory_told
 from segment_em.curves import Curves
 from segment_em.dataset import Batch, Clips, Dequantise, load, on_device, shuffled
 from segment_em.errors import StoppedError
@@ -39,6 +39,7 @@ SYNC_BUFFERS = "forward_sync_buffers"
 # challenge's starter code. Ours is their mean: of a thousand classes a rare one's gradients would
 # be of this size, and its weights would learn at a fraction of the rate.
 ADAM_EPS = 1e-8
+SMALLER_BATCH = "lower models.<name>.training.batch, or spread it over more GPUs (compute.gpu)"
 if SYNC_BUFFERS not in signature(nn.parallel.DistributedDataParallel.__init__).parameters:
     SYNC_BUFFERS = "broadcast_buffers"
 # logits_BSC, batch -> scalar loss: this process's part of the mean over all of them
@@ -179,7 +180,7 @@ def train(
     done = start.epoch * steps_an_epoch + start.step
     schedule = _schedule(optimiser, plan, plan.epochs * steps_an_epoch, done)
     network = _network(model, plan, device)
-    with closing(monitor), Signals() as signals:
+    with closing(monitor), Signals() as signals, memory_told(SMALLER_BATCH):
         for epoch, number, batch_rows, batch in _batches(clips, rows, plan, device, start):
             overall = epoch * steps_an_epoch + number
             step = Step(epoch, number, overall, batch_rows, schedule.get_last_lr()[0])
