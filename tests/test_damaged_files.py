@@ -12,7 +12,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from segment_em import label_set_files, label_sets, labels, prediction_files, pseudo_label_files
+from segment_em import (
+    hdf5,
+    label_set_files,
+    label_sets,
+    labels,
+    prediction_files,
+    pseudo_label_files,
+)
 from segment_em.checkpoint import Specification, load_weights, save_weights
 from segment_em.errors import InputError
 from segment_em.index_files import read_index, write_index
@@ -209,6 +216,29 @@ def test_a_file_that_the_system_refuses_is_not_taken_for_damage(tmp_path):
     with pytest.raises(InputError, match=r"000\.h5: cannot be read \(Is a directory\)") as told:
         labels.read_chunk(tmp_path / "000.h5")
     assert "delete" not in str(told.value)
+
+
+def read_and(path, then):
+    with hdf5.opened(path) as file:
+        assert file["scores"][...].size
+        then(file)
+
+
+@pytest.mark.parametrize("mistake", [KeyError("mine"), RuntimeError("mine")])
+def test_a_mistake_of_the_code_that_reads_is_not_taken_for_damage(tmp_path, mistake):
+    write_labels_file(tmp_path / "000.h5", None)
+
+    def fail(_):
+        raise mistake
+
+    with pytest.raises(type(mistake), match="mine"):
+        read_and(tmp_path / "000.h5", fail)
+
+
+def test_what_h5py_does_not_find_is_damage(tmp_path):
+    write_labels_file(tmp_path / "000.h5", None)
+    with pytest.raises(InputError, match=r"000\.h5: not a readable HDF5 file .*other.*: delete it"):
+        read_and(tmp_path / "000.h5", lambda file: file["other"])
 
 
 def made_label_set(path):

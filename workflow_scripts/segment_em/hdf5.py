@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ def opened(path: str | Path, remedy: str = DELETE) -> Iterator[h5py.File]:
         raise InputError(f"{path}: no such file") from None
     # A damaged file fails inside HDF5 with whatever its library makes of what it finds.
     except (OSError, RuntimeError, KeyError) as error:
+        if not (isinstance(error, OSError) or _of_h5py(error)):
+            raise
         reason, number = " ".join(str(error).split()), getattr(error, "errno", None)
         if number in TOO_MANY_OPEN:
             raise InputError(f"{path}: {reason}: raise the limit, see ulimit -n") from error
@@ -38,6 +41,12 @@ def opened(path: str | Path, remedy: str = DELETE) -> Iterator[h5py.File]:
                 f"{path}: cannot be read ({refusal}): look at its permissions and its disk"
             ) from error
         raise InputError(f"{path}: not a readable HDF5 file ({reason}): {remedy}") from error
+
+
+def _of_h5py(error: Exception) -> bool:
+    """Whether h5py raised it, and not the code that reads by it, whose mistake is no damage."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__", "").startswith("h5py.")
 
 
 def is_hdf5(path: str | Path) -> bool:
