@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segment_em import estimators, labels, pseudo_label_files
+from segment_em import estimators, label_set_files, labels, pseudo_label_files
 from segment_em.calibration import Calibration
 from segment_em.errors import InputError
 from segment_em.estimators import video_prior
 from segment_em.label_sets import label_set
+from segment_em.tables import write_table
 
 CLASS_IDS = np.array([3, 8, 20])
 # Two videos of two and one segments; video a carries class 3, video b class 20.
@@ -149,6 +150,17 @@ def test_label_set_counts_by_hand(chunk_path):
         }
     )
     pd.testing.assert_frame_equal(table, expected, check_dtype=False)
+
+
+def test_a_label_set_is_read_as_it_was_made_also_of_a_class_that_scores_zero(tmp_path):
+    scores = np.where(np.arange(3) == 1, 0, SCORES).astype(np.float32)
+    write(tmp_path / "0.h5", scores, np.ones((3, 3), bool), ["a", "b"], [0, 2, 3])
+    options = {"share": 0.35, "other_share": 0.05}
+    table = label_set([tmp_path / "0.h5"], "video_prior", "class_quantile", options, None, 0.0)
+    assert table["threshold"][1] < 0  # so that its best segments are labelled all the same
+    write_table(tmp_path / "set.csv", table)
+    found = pd.DataFrame(label_set_files.read(tmp_path / "set.csv"))
+    pd.testing.assert_frame_equal(found, table)
 
 
 def test_label_set_does_not_depend_on_the_chunks(tmp_path, chunk_path):

@@ -10,7 +10,7 @@ from segment_em.hdf5 import DELETE
 # In order, and the kinds of their dtypes, see KINDS.
 COLUMNS = {"class": "i", "threshold_others": "if", "threshold": "if", "videos": "i"}
 COLUMNS |= {"videos_with_positive": "i", "positives": "i", "score_sum": "if", "segments": "i"}
-KINDS = {"i": "integers", "if": "numbers"}
+KINDS = {"i": "integers from 0", "if": "numbers"}
 
 
 def read(path: str | Path) -> np.ndarray:
@@ -30,8 +30,10 @@ def read(path: str | Path) -> np.ndarray:
     for name, kinds in COLUMNS.items():
         if name not in (table.dtype.names or ()):
             raise InputError(f"{path}: no column {name}: {DELETE}")
-        if table[name].dtype.kind not in kinds or not (table[name] >= 0).all():  # nan is not
-            raise InputError(f"{path}: column {name} is not of {KINDS[kinds]} from 0: {DELETE}")
+        # An empty cell is read as -1 or nan. A threshold may lie below 0 (thresholds.below_best).
+        column, least = table[name], {"i": 0, "if": -np.inf}[kinds]
+        if column.dtype.kind not in kinds or not (column >= least).all():
+            raise InputError(f"{path}: column {name} is not of {KINDS[kinds]}: {DELETE}")
     segments = table["segments"]
     if (segments != segments[0]).any() or (table["positives"] > segments).any():
         raise InputError(
