@@ -11,6 +11,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 ARGUMENTS = ("--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-sandbox")
 
@@ -39,7 +40,14 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium})
         self.errors()  # those of the page before are not this one's
+        # On a busy machine the driver has returned while the page was still read.
+        self.driver.get("about:blank")
         self.driver.get(path.as_uri())
+        WebDriverWait(self.driver, 60).until(
+            lambda driver: driver.execute_script(
+                "return location.protocol === 'file:' && document.readyState === 'complete'"
+            )
+        )
         return self
 
     def run(self, script, *arguments):

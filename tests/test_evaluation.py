@@ -55,7 +55,7 @@ def test_evaluation_writes_a_result_for_each_scorer(tmp_path, index_path):
     assert results["one"]["positives"] == 5
     assert results["one"]["ap"]["8"] is None  # no positive rating
     assert 0 <= results["both"]["map"] <= 1
-    assert not list(tmp_path.glob(".scores-*"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_each_rating_has_its_score_and_its_rank_among_all_segments(

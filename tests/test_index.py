@@ -403,6 +403,13 @@ def remade(file, key, values, **options):
             "store it contiguously",
         ),
         (
+            lambda f: remade(
+                *(f, "features/rgb/frames", None),
+                **{"shape": (4, 8), "dtype": "f4", "external": [("raw.bin", 0, 128)]},
+            ),
+            "external: store it",
+        ),
+        (
             lambda f: remade(f, "features/rgb/frames", np.zeros((4, 9), "u1")),
             "expected 8 values a frame",
         ),

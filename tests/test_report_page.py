@@ -80,7 +80,7 @@ def test_a_click_on_a_columns_head_sorts_by_it_and_another_one_turns_the_order(p
     page.all("#class-table thead button")[0].click()
     names = column(page, 0)
     assert "class 21" in names
-    assert names == sorted(names, key=str.lower) or names[0] == HOSTILE
+    assert names == sorted(names, key=str.lower)
 
 
 def test_sorting_by_keyboard_keeps_the_focus(page):
@@ -96,8 +96,9 @@ def test_a_class_opens_to_the_segments_behind_its_change(page, small):
     assert 0 < len(segments) <= 10
     segments[0].find_element("css selector", "button").click()
     assert page.one("#video").get_attribute("data-video") == segments[0].get_attribute("data-video")
-    pinned = page.all(".strip.pinned")
-    assert not pinned or name in pinned[0].text
+    # The class is pinned if the video shows it: the ratings here are not those of the index.
+    of_class = [strip for strip in page.all(".strip") if name in strip.text]
+    assert page.all(".strip.pinned") == of_class
 
 
 def compare(page, step):

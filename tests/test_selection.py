@@ -51,6 +51,7 @@ def test_the_best_on_validation_is_selected_and_its_weights_copied(tmp_path):
 
 def test_f_so_far_stays_when_nothing_is_better(tmp_path):
     before = selected_before(tmp_path, paths=[model(tmp_path, "a", 0.80)])
+    (tmp_path / "a/finetuned.safetensors").unlink()  # it is copied from what was selected before
     report = select(tmp_path, [model(tmp_path, "b", 0.80)], previous=before)
     assert report["selected"]["weights"].endswith("a/finetuned.safetensors")
     assert (tmp_path / "selected.safetensors").read_text() == "a finetuned.safetensors"

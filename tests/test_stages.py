@@ -263,6 +263,7 @@ def test_unrated_segments_are_there_where_a_model_looks_at_its_neighbours(
     out = tmp_path / "tuned.safetensors"
     stages.finetune(settings(), ALL_TUNE, 0.0, weights, [index_path], out, JOB)
     assert handed["clips"].labelled_segments_only == (context == 0)
+    assert handed["uninformed"] == math.log(2)  # ratings: half of them are positive
 
 
 @pytest.mark.parametrize("negatives", [0.0, 0.5])

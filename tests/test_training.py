@@ -29,12 +29,13 @@ def state(tmp_path):
     return StateFile(tmp_path / "weights", "key", minutes=math.inf)
 
 
-def run(index, state, plan=PLAN, model=None, rows=(0, 1, 3, 4)):
+def run(index, state, plan=PLAN, model=None, rows=(0, 1, 3, 4), objective=None, **changes):
     model = model or small_model("logistic")
     clips = Clips(FrameReader(index, 25), 5, VideoLabels(index, CLASS_IDS), False)
-    objective = training.video_objective(5, 3, poolings.load("mean"))
+    objective = objective or training.video_objective(5, 3, poolings.load("mean"))
     losses = training.train(
-        model, clips, np.array(rows), objective, Dequantise.of(index), plan, CPU, state
+        *(model, clips, np.array(rows), objective, Dequantise.of(index), plan, CPU, state),
+        **changes,
     )
     return model, losses
 
@@ -255,17 +256,62 @@ def test_where_labels_are_rare_a_loss_is_high_by_what_they_cost(loss, diverged):
     assert watched_diverges(epochs, uninformed) == diverged
 
 
+def test_a_training_is_judged_by_what_its_labels_cost(small_index, state):
+    def run_by(uninformed):
+        losses = iter([0.001, *[0.5] * 20])
+
+        def objective(logits, batch):
+            return 0 * logits.sum() + next(losses)
+
+        return run(small_index, state, objective=objective, uninformed=uninformed)
+
+    run_by(math.log(2))
+    with pytest.raises(InputError, match=r"diverged: mean loss 0\.5, at the start 0\.001"):
+        run_by(0.008)
+
+
+def test_a_resumed_job_is_judged_by_the_loss_that_it_began_with():
+    first, second = watching(0.008), watching(0.008)
+    steps_of(first, 0, [0.001, 0.5, 0.5])
+    second.restore(first.captured())
+    with pytest.raises(InputError, match=r"diverged: mean loss 0\.5, at the start 0\.001"):
+        steps_of(second, 1, [0.5, 0.5, 0.5])
+
+
+def test_the_epoch_in_which_a_job_went_on_is_not_judged_for_the_same_scores():
+    logits, mask = torch.zeros(1, 2, 3), torch.ones(1, 2, dtype=torch.bool)
+    for resumed in (False, True):
+        watched = watching()
+        if resumed:
+            watched.restore(watching().captured())
+        watched.scores(logits, mask)
+        if resumed:
+            steps_of(watched, 0, [0.5])
+        else:
+            with pytest.raises(InputError, match="the same scores for all segments"):
+                steps_of(watched, 0, [0.5])
+
+
+def watching(*uninformed):
+    names, curves = np.array(["a", "b", "c"]), Curves(None, 9)
+    return monitor.Monitor(3, 3, names, CPU, str, curves, *uninformed)
+
+
+def steps_of(watched, epoch, losses):
+    """Let it see an epoch of steps with these losses."""
+    for number, loss in enumerate(losses):
+        step = monitor.Step(epoch, number, 3 * epoch + number, np.array([number]), 0.1)
+        watched.step(step, torch.tensor(loss), torch.tensor(1.0))
+    watched.end_epoch(step)
+
+
 def watched_diverges(epochs, *uninformed):
     """Whether a training with these losses, by epoch and step, is stopped as a divergence."""
-    names, curves = np.array(["a", "b", "c"]), Curves(None, 9)
-    watched = monitor.Monitor(3, 3, names, CPU, str, curves, *uninformed)
+    watched = watching(*uninformed)
     told = ""
     try:
         for epoch, losses in enumerate(epochs):
-            for number, loss in enumerate(losses):
-                step = monitor.Step(epoch, number, 3 * epoch + number, np.array([number]), 0.1)
-                watched.step(step, torch.tensor(loss), torch.tensor(1.0))
-            watched.end_epoch(step)
+            steps_of(watched, epoch, losses)
     except InputError as error:
         told = str(error)
     return "diverged" in told

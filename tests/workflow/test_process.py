@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import demo
@@ -93,12 +94,13 @@ def test_every_training_leaves_its_curves_beside_its_weights(results):
         assert [loss for _, loss in found["epoch/loss"]] == pytest.approx(losses)
 
 
-def test_the_run_ends_with_the_table_and_where_things_lie(tiny_run):
-    ended = snakemake(tiny_run, "--forcerun", "tabulate").stdout.split("(100%) done")[1]
-    assert (tiny_run / "results/tiny/table.log").read_text() in ended
+def test_the_run_ends_with_the_table_and_where_things_lie(tiny_run, tmp_path):
+    copy = shutil.copytree(tiny_run, tmp_path / "copy", ignore=shutil.ignore_patterns("locks"))
+    ended = snakemake(copy, "--forcerun", "tabulate").stdout.split("(100%) done")[1]
+    assert (copy / "results/tiny/table.log").read_text() in ended
     assert "results/tiny/table.csv" in ended
     assert "results/tiny/localisations.csv" in ended
-    assert ("results/tiny/report.html" in ended) == (tiny_run / "results/tiny/report.html").exists()
+    assert "results/tiny/report.html" in ended
 
 
 def test_the_selected_model_is_the_best_of_all_so_far(results):
@@ -123,7 +125,9 @@ def test_the_mean_of_all_models_so_far_teaches(results):
         found = {file.relative_to(results).as_posix() for file, _ in ensemble.read(teacher).members}
         assert found == expected
         # And so the next E-step was made.
-        for path in (results / f"em/iteration-{i + 1}/pseudo_labels").glob("*.json"):
+        stamps = list((results / f"em/iteration-{i + 1}/pseudo_labels").glob("*.json"))
+        assert bool(stamps) == (i < 2)
+        for path in stamps:
             used = set(json.loads(path.read_text())["stamp"]["inputs"])
             assert {f"results/tiny/{file}" for file in expected} <= used
             assert teacher.relative_to(of_run).as_posix() in used
