@@ -1,13 +1,15 @@
 """Evaluation of one model and of several, and the scores of each rating that it writes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from small_scorers import CLASS_IDS, JOB, SETTINGS, ensemble_of, plain_scores, weights
 
-from segment_em import evaluation, ratings_table
+from segment_em import evaluation, ratings_table, scoring
+from segment_em.annotations import rated_segments, unrated
 from segment_em.errors import InputError
 from segment_em.index_files import write_index
 
@@ -94,8 +96,13 @@ def test_map_and_its_spread_can_be_taken_again_from_the_table(tmp_path, index_pa
         assert np.nanstd(map_B, ddof=1) == results[name]["map_sd"]
 
 
-def test_a_test_set_without_ratings_has_a_table_without_rows(tmp_path, index_path, small_index):
-    write_index(tmp_path / "unrated.h5", small_index.take(np.array([2])), {})
+def test_a_test_set_without_ratings_is_not_scored_and_has_a_table_without_rows(
+    tmp_path, index_path, small_index, monkeypatch
+):
+    ids = small_index.video_ids
+    nothing = rated_segments("", ids, unrated(len(ids)), 5)
+    write_index(tmp_path / "unrated.h5", replace(small_index, ratings=nothing), {})
+    monkeypatch.delattr(scoring.Scorer, "parts")
     path = weights(tmp_path, "0.safetensors", 0)
     results, ratings = evaluate(tmp_path, {"one": path}, tmp_path / "unrated.h5")
     assert results["one"]["map"] is None

@@ -98,12 +98,14 @@ def _evaluated(scorer: Scorer, measure: Measure, out: str | Path) -> Evaluated:
         scorer.index, counts, scorer.class_ids, scorer.settings.segment_frames
     )
     # On disk, since the test set of YouTube-8M has 2 M segments x 1,000 classes: 8 GB.
-    segments, classes = int(counts.sum()), len(scorer.class_ids)
+    # Where nothing is rated, as in the challenge's test set, there is nothing to rank.
+    segments = int(counts.sum()) if len(rated.row) else 0
+    classes = len(scorer.class_ids)
     shape = (max(1, segments), classes)  # nothing cannot be mapped
     with scratch(out, math.prod(shape) * np.dtype(np.float32).itemsize) as file:
         scores_NC = np.memmap(file, np.float32, "r+", shape=shape)[:segments]
         first = 0
-        for _, part in scorer.parts():
+        for _, part in scorer.parts() if segments else ():
             scores_NC[first : first + len(part)] = part
             first += len(part)
         started = time.monotonic()
