@@ -1,23 +1,39 @@
 """How much memory a job asks for."""
 
+import csv
 import os
 from collections.abc import Iterable
 
 # Bytes of memory at most for each byte of a file of pseudo-labels that is counted: by its peak, the
 # inspection of calibrated scores.
 COUNTING = 7
+# What an M-step holds of a label while it joins those of all files, and of an entry of these files.
+LABEL_BYTES, ENTRY_BYTES = 18, 9
 
 
 def megabytes(
-    own: int, processes: int, attempt: int, whole: Iterable[str], counted: Iterable[str]
+    own: int,
+    processes: int,
+    attempt: int,
+    whole: Iterable[str],
+    counted: Iterable[str],
+    held: float = 0,
 ) -> int:
     """For all processes: what each takes by itself, twice that each try, and its inputs.
 
     own: MB of a process beside its inputs, at the first try. attempt: from 1 on. whole: inputs that
-    each process holds at once, named twice where they take twice their size. counted: pseudo-labels
-    that it counts a file at a time. An input that is not there yet raises FileNotFoundError, and
-    Snakemake asks again when it is.
+    each process holds at once. counted: pseudo-labels that it counts a file at a time. held: bytes
+    that it keeps of these. An input that is not there yet raises FileNotFoundError, and Snakemake
+    asks again when it is.
     """
     largest = max(map(os.path.getsize, counted), default=0)
-    inputs = (sum(map(os.path.getsize, whole)) + COUNTING * largest) / 1e6
+    inputs = (sum(map(os.path.getsize, whole)) + COUNTING * largest + held) / 1e6
     return int(processes * (own * 2 ** (attempt - 1) + inputs))
+
+
+def label_bytes(pseudo_labels: Iterable[str], label_set: str | None) -> int:
+    """What an M-step holds of these files: the labels of a label set; None: all entries."""
+    if label_set is None:
+        return LABEL_BYTES * sum(map(os.path.getsize, pseudo_labels)) // ENTRY_BYTES
+    with open(label_set, encoding="utf-8", newline="") as file:
+        return LABEL_BYTES * sum(int(row["positives"]) for row in csv.DictReader(file))

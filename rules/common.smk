@@ -126,10 +126,10 @@ def scoring_threads(wildcards):
     return compute(wildcards)["threads"]
 
 
-def memory(kind, counted=None, twice=lambda wildcards, input: []):
+def memory(kind, counted=None, held=lambda wildcards, input: 0):
     """MB of memory, see asking.megabytes. counted: the input that is counted a file at a time.
 
-    twice: gives the inputs that take twice their size.
+    held: gives the bytes of it that stay.
     """
 
     def megabytes(wildcards, input, attempt):
@@ -138,20 +138,30 @@ def memory(kind, counted=None, twice=lambda wildcards, input: []):
         count = processes(wildcards) if kind == "train" else 1
         # Records need no room: they are mapped, and the kernel takes their pages back as it likes.
         whole = {*input} - {*input.get("records", []), *apart}
-        whole = [*whole, *twice(wildcards, input)]
-        return asking.megabytes(own, count, attempt, whole, apart)
+        stays = held(wildcards, input)
+        return asking.megabytes(own, count, attempt, whole, apart, stays)
 
     return megabytes
 
 
-def agreed_labels(wildcards, input):
-    """Pseudo-labels of which an M-step holds every entry: at most 18 bytes for 9 in the files."""
-    return input.pseudo_labels if of(wildcards).em["agreement"] else []
+def labels_held(wildcards, input):
+    """Bytes of the labels that an M-step learns from."""
+    every = of(wildcards).em["agreement"]
+    return asking.label_bytes(input.pseudo_labels, None if every else input.label_set)
 
 
 def minutes(kind):
-    """Minutes that a job may take, twice as many at each further try."""
-    return lambda wildcards, attempt: compute(wildcards)["minutes"][kind] * 2 ** (attempt - 1)
+    """Minutes that a job may take.
+
+    Twice as many at each further try, but for training, which goes on from where it was: so a job
+    never asks for more than a partition gives.
+    """
+
+    def asked(wildcards, attempt):
+        own = compute(wildcards)["minutes"][kind]
+        return own if kind == "train" else own * 2 ** (attempt - 1)
+
+    return asked
 
 
 def launcher(wildcards, resources):

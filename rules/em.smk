@@ -113,7 +113,7 @@ rule maximise:  # M-step, lines 7-8: from scratch on the estimated labels
     resources:
         gpu=training_gpus,
         nodes=1,  # torchrun's processes share one
-        mem_mb=memory("train", twice=agreed_labels),
+        mem_mb=memory("train", counted="pseudo_labels", held=labels_held),
         runtime=minutes("train"),
     params:
         script=SCRIPTS / "maximise.py",
