@@ -225,7 +225,7 @@ def test_the_full_size_plan_counts_what_is_fine_tuned_on_all_ratings():
 def test_the_full_size_plan_reads_every_training_video_in_each_pass():
     config = yaml.safe_load((ROOT / "configs/yt8m.yaml").read_text())
     stages = {stage.name.split(":")[0]: stage for stage in scale.stages(config)}
-    train = scale.TRAIN_BYTES / (230 * (1152 + 18))
+    train = 3_888_919
     assert stages["M-step 2"].videos == pytest.approx(4 * 5 * train)
     assert stages["E-step 1, by logistic"].videos == pytest.approx(train)
     assert scale.hours(stages["M-step 2"], 8, 1e15) == scale.hours(stages["M-step 2"], 4, 1e15)
