@@ -128,6 +128,35 @@ def test_an_ablation_of_the_results_is_accepted_and_its_simulated_data_can_be_dr
         World(Settings(**json.loads(data.simulation_settings())))
 
 
+def keys(settings, prefix=""):
+    """Dotted names of all that is set, lists whole."""
+    found = set()
+    for name, value in settings.items():
+        path = f"{prefix}{name}"
+        found |= keys(value, f"{path}.") if isinstance(value, dict) else {path}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "its_own"),
+    [
+        ("yt8m", set()),
+        # As in the demo, whatever its defaults become.
+        (
+            "demo-faithful",
+            {"training.clip_norm", "training.precision", "em.keep.floor", "em.keep.top"},
+        ),
+    ],
+)
+def test_the_papers_settings_name_every_key_so_that_no_new_default_slips_in(config, name, its_own):
+    """Of another threshold rule: those of the default's are not the paper's."""
+    paper = yaml.safe_load((ROOT / f"configs/{name}.yaml").read_text())
+    parts = ("training", "em", "ensemble")
+    default = keys({part: config[part] for part in parts})
+    default -= {"em.threshold.share", "em.threshold.other_share"}
+    assert default - keys(paper) == its_own
+
+
 def test_each_initial_model_is_trained_with_a_video_loss_of_its_own_and_may_be_selected(config):
     demo = experiments_of(config)["demo"]
     runs = ["em/iteration-0/logistic", "em/iteration-0/logistic_peaks"]
@@ -142,6 +171,35 @@ def test_each_initial_model_is_trained_with_a_video_loss_of_its_own_and_may_be_s
     ]
     config["em"]["initial"] = "logistic"
     assert experiments_of(config)["demo"].runs(0) == runs[:1]
+
+
+@pytest.mark.parametrize(
+    ("em", "expected"),
+    [
+        ({}, ["F0", "T1", "T2", "ensemble"]),
+        ({"teacher": "best"}, ["F0", "F1", "F2", "ensemble"]),
+        ({"iterations": []}, ["F0", "ensemble"]),
+    ],
+)
+def test_the_report_shows_what_estimates_after_each_iteration(config, em, expected):
+    config["em"] |= em
+    assert reporting.scorers(experiments_of(config)["demo"]) == expected
+
+
+def test_the_report_scores_by_f_or_by_a_mean_of_models_as_they_are_validated(config):
+    demo = experiments_of(config)["demo"]
+    assert reporting.scorer_file(demo, "F0") == demo.selected(0, "safetensors")
+    assert reporting.scorer_file(demo, "T1") == demo.ensemble("em/iteration-1/ensemble")
+    assert reporting.scorer_file(demo, "ensemble") == demo.ensemble("ensemble")
+    stages = {
+        scorer: {Path(file).stem for file in reporting.scorer_weights(demo, scorer)}
+        for scorer in ("F0", "T1", "ensemble")
+    }
+    both = {"finetuned", "refit"}
+    assert stages == {"F0": set(), "T1": {"finetuned"}, "ensemble": both}
+    code = {scorer: reporting.scorer_models(demo, scorer) for scorer in ("F0", "T1")}
+    early = ["models/logistic.py"]
+    assert code == {"F0": early, "T1": [*early, "models/transformer.py"]}
 
 
 def test_what_joins_an_ensemble_is_fine_tuned_again_if_that_is_asked_for(config):
