@@ -53,7 +53,7 @@ test: $(BIN)/installed
 	$(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile --durations 15
 
 # What the documentation shows: every command, the benchmarks at a tiny size, own features, a model and
-# an estimator of one's own, the paper's settings and all options that the default run does not use.
+# an estimator of one's own, the paper's settings and other options of training, E-step and ensemble.
 test-docs: $(BIN)/installed
 	$(BIN)/python -m pytest -m docs -rs --numprocesses $(CORES) --dist loadfile
 

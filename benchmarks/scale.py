@@ -21,6 +21,7 @@ DOCUMENT = ROOT / "docs/scale.md"
 # Public figures: videos of the train part (official/projects/yt8m of TensorFlow's model garden),
 # ratings, the test set of the Segments data.
 TRAIN_VIDEOS, RATINGS, RATINGS_A_VIDEO, TEST_VIDEOS = 3_888_919, 237_788, 5, 44_700
+WAITING = 575  # videos a second by six threads where each request waits 2 ms: docs/log.md
 FRAMES = 230  # of a video, in the mean
 HEADERS = 18  # bytes around the two byte strings of a frame
 GPUS = (1, 2, 8)
@@ -48,7 +49,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DOCUMENT)
     args = parser.parse_args()
     config = yaml.safe_load((ROOT / "configs/yt8m.yaml").read_text(encoding="utf-8"))
-    text = document(stages(config), read_rate(args.results), gpu_rate(args.results))
+    epochs = config["training"]["m_step"]["epochs"]
+    text = document(stages(config), epochs, read_rate(args.results), gpu_rate(args.results))
     args.out.write_text(text, encoding="utf-8")
 
 
@@ -92,7 +94,7 @@ def stages(config: dict[str, Any]) -> list[Stage]:
             training("refit", [*groups[-1], *controls], rated, epochs["finetune"]["epochs"])
         )
     models = [initial, *(name for group in groups for name in group), *controls]
-    scored = 2 * (rated - tuned + TEST_VIDEOS)  # both stages of each
+    scored = 2 * (rated - tuned)  # both stages of each; the test set has no public ratings
     found.append(
         Stage(
             "validate and test",
@@ -163,7 +165,10 @@ def gpu_rate(results: Path) -> float | None:
     return shares[0]["figure"] * float(shares[0]["against"].split()[0]) * 1e12
 
 
-def document(found: list[Stage], videos_a_second: float | None, measured: float | None) -> str:
+def document(
+    found: list[Stage], epochs: int, videos_a_second: float | None, measured: float | None
+) -> str:
+    """epochs: of an M-step."""
     rate = measured or ASKED
     source = (
         "measured for the Transformer's training step"
@@ -191,6 +196,9 @@ def document(found: list[Stage], videos_a_second: float | None, measured: float 
         train=terabytes(TRAIN_VIDEOS),
         terabytes=terabytes(total[0]),
         gpu_hours=number(total[1] / rate / 3600),
+        waiting=WAITING,
+        epochs=epochs,
+        waited=TRAIN_VIDEOS * epochs / WAITING / 3600,
         disk_hours=total[0] * bytes_a_video() / 1e9 / 3600,
     )
 
@@ -243,8 +251,9 @@ the GPUs, where all of the computing would be {gpu_hours} h of one GPU.
 - **Reading** is the work of the threads that make batches from page-cached records, at the rate
   of `batches.py`; the disk has to deliver *read, TB* in the hours of the stage, as the records do
   not fit into memory. A thread reads one video after another: where each request waits 2 ms, as on
-  a network, six threads read 575 videos a second ([log.md](log.md)), and five epochs of a training
-  take 9.4 h however fast the disk is. `compute.loader_workers` is the remedy.
+  a network, six threads read {waiting} videos a second ([log.md](log.md)), and {epochs} epochs of
+  a training take {waited:.1f} h however fast the disk is. More threads (`compute.loader_workers`)
+  should help; how many was not measured.
 - **Disk**: pseudo-labels are the upper bound of `em.keep` (every segment keeps `top` scores beside
   its video's labels); the index takes about 150 bytes a video; records are not copied.
 - **Files** are results alone. Each has a `.json` beside it, and each job a log and its times: some

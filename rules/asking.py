@@ -32,8 +32,14 @@ def megabytes(
 
 
 def label_bytes(pseudo_labels: Iterable[str], label_set: str | None) -> int:
-    """What an M-step holds of these files: the labels of a label set; None: all entries."""
+    """What an M-step holds of these files: the labels of a label set; None: all entries.
+
+    A label set that was cut or changed asks for nothing: the job itself says what is wrong with it.
+    """
     if label_set is None:
         return LABEL_BYTES * sum(map(os.path.getsize, pseudo_labels)) // ENTRY_BYTES
     with open(label_set, encoding="utf-8", newline="") as file:
-        return LABEL_BYTES * sum(int(row["positives"]) for row in csv.DictReader(file))
+        try:
+            return LABEL_BYTES * sum(int(row["positives"]) for row in csv.DictReader(file))
+        except (KeyError, TypeError, ValueError):
+            return 0

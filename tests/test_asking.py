@@ -39,6 +39,14 @@ def test_an_m_step_holds_the_labels_of_its_set_or_every_entry_of_the_files(tmp_p
     assert asking.label_bytes(chunks, str(tmp_path / "set.csv")) == 1500 * 18
 
 
+@pytest.mark.parametrize(
+    "text", ["", "class,other\n3,5\n", "class,positives\n3\n", "positives\nx\n"]
+)
+def test_a_damaged_label_set_asks_for_nothing_so_that_its_job_can_name_it(tmp_path, text):
+    (tmp_path / "set.csv").write_text(text)
+    assert asking.label_bytes([], str(tmp_path / "set.csv")) == 0
+
+
 def test_what_an_m_step_asks_for_its_labels_is_what_it_takes(tmp_path):
     """Bytes of its arrays while the longest column is joined, for each label that is kept."""
     scores = np.full((2000, 50), 0.75, np.float32)

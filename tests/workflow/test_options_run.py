@@ -1,4 +1,4 @@
-"""Runs by the paper's settings, and by all that the default run does not use, on tiny data."""
+"""Runs by the paper's settings, and by other options that the default run does not use."""
 
 import json
 
@@ -83,7 +83,7 @@ def test_by_the_papers_settings_the_ensemble_is_a_plain_mean_of_what_was_validat
     assert not list(of_run.glob("em/*/ensemble"))
 
 
-def test_all_other_options_together_reach_the_localisations(finished):
+def test_the_other_options_together_reach_the_localisations(finished):
     of_run = finished / "x.tiny.others.1"
     (first, _), *_ = ensemble.read(of_run / "em/iteration-0/selected.json").members
     assert first.stem == "pretrained"

@@ -35,13 +35,13 @@ log = logging.getLogger(__name__)
 
 # Before PyTorch 2.13 the option had another name, of which it warns since.
 SYNC_BUFFERS = "forward_sync_buffers"
-# What Adam adds to the size of a gradient, where the loss is a sum over the classes as in the
-# challenge's starter code. Ours is their mean: of a thousand classes a rare one's gradients would
-# be of this size, and its weights would learn at a fraction of the rate.
-ADAM_EPS = 1e-8
-SMALLER_BATCH = "lower models.<name>.training.batch, or spread it over more GPUs (compute.gpu)"
 if SYNC_BUFFERS not in signature(nn.parallel.DistributedDataParallel.__init__).parameters:
     SYNC_BUFFERS = "broadcast_buffers"
+# What Adam adds to the size of a gradient, where the loss is a sum over the classes as in the
+# challenge's starter code. Ours is their mean, but for ratings: of a thousand classes a rare one's
+# gradients would be of this size, and its weights would learn at a fraction of the rate.
+ADAM_EPS = 1e-8
+SMALLER_BATCH = "lower models.<name>.training.batch, or spread it over more GPUs (compute.gpu)"
 # logits_BSC, batch -> scalar loss: this process's part of the mean over all of them
 Objective = Callable[[torch.Tensor, Batch], torch.Tensor]
 
