@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+import waiting
 
 from segment_em import command_line
 
@@ -34,12 +34,9 @@ def test_a_stopped_job_leaves_nothing_and_says_one_line(tmp_path, number):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 30
-    while not list(tmp_path.iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    waiting.until(lambda: list(tmp_path.iterdir()), pause=0.01)
     job.send_signal(number)
-    _, said = job.communicate(timeout=30)
+    _, said = job.communicate(timeout=waiting.SECONDS)
     assert job.returncode == 128 + number
     assert said == f"stopped by {number.name}; the same command starts this job again\n"
     assert not list(tmp_path.iterdir())

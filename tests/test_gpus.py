@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import waiting
 
 from segment_em import gpus
 from segment_em.errors import InputError
@@ -72,15 +72,12 @@ def test_eight_jobs_share_four_devices_that_are_never_held_twice_and_never_idle(
 
 def test_a_killed_job_frees_its_device_at_once(machine, tmp_path):
     machine["CUDA_VISIBLE_DEVICES"] = "5"
-    first = job(machine, 1, "sh", "-c", 'touch "$0"; exec sleep 60', str(tmp_path / "holds"))
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "holds").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    first = job(machine, 1, "sh", "-c", 'touch "$0"; exec sleep 1200', str(tmp_path / "holds"))
+    waiting.until((tmp_path / "holds").exists)
     second = job(machine, 1, "sh", "-c", JOB, str(tmp_path / "second.txt"), "0")
     assert b"waiting for 1 of the GPUs 5" in second.stderr.readline()
     first.send_signal(signal.SIGKILL)
-    assert second.wait(timeout=30) == 0
+    assert second.wait(timeout=waiting.SECONDS) == 0
     assert recorded(tmp_path / "second.txt")["devices"] == "5"
 
 

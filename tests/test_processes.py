@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import waiting
 from small_models import SMALL
 from small_records import FEATURES, MORE_VIDEOS, write_small_records
 from torch import distributed
@@ -167,10 +167,7 @@ def test_compiling_with_several_processes_is_refused(index_path, tmp_path):
 def test_a_launcher_that_gets_sigterm_passes_it_on_and_ends_quietly(index_path, tmp_path):
     out = tmp_path / "weights.safetensors"
     job = started(2, *pretraining(index_path, out, 0, epochs=10_000))
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".weights.state/*.state")):
-        assert time.monotonic() < deadline, "no state after a minute"
-        time.sleep(0.05)
+    waiting.until(lambda: list(tmp_path.glob(".weights.state/*.state")))
     job.terminate()
     _, said = job.communicate()
     assert job.returncode == 128 + signal.SIGTERM

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import small_models
 import torch
+import waiting
 from small_models import SMALL, small_model
 from small_records import FEATURES
 
@@ -227,10 +227,7 @@ def job(tmp_path, small_index):
 
 
 def wait_for_state(folder):
-    deadline = time.monotonic() + 60
-    while not list(folder.glob(".weights.state/*.state")):
-        assert time.monotonic() < deadline, "no state after a minute"
-        time.sleep(0.01)
+    waiting.until(lambda: list(folder.glob(".weights.state/*.state")), pause=0.01)
 
 
 def test_a_job_that_gets_sigterm_and_sigkill_ends_with_the_bytes_of_one_that_does_not(

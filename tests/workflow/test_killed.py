@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import left_behind
 import pytest
+import waiting
 from workflow_runs import ROOT, snakemake
 
 pytestmark = pytest.mark.faults
@@ -27,7 +28,6 @@ DISTURBANCES = {signal.SIGKILL: 20, signal.SIGTERM: 5, signal.SIGINT: 5}
 CONFIGURATION = [str(ROOT / "tests/workflow/disturbed.yaml")]
 EXACT = {".csv", ".safetensors", ".h5", ".tfrecord", ".npz"}  # equal bytes; a .json tells the time
 TIMED = {"timeline.csv", "devices.csv"}  # when jobs ran
-SECONDS_TO_END = 60
 
 
 class Undisturbed(NamedTuple):
@@ -88,10 +88,10 @@ class Run:
     def disturb(self, number):
         """Send a signal to all processes of the run; return when the last of them has ended."""
         os.killpg(self.process.pid, number)
-        deadline = time.monotonic() + SECONDS_TO_END
-        while (left := left_behind.processes(self.mark)) or self.process.poll() is None:
-            assert time.monotonic() < deadline, f"still there after {number.name}: {left}"
-            time.sleep(0.05)
+        waiting.until(
+            lambda: not left_behind.processes(self.mark) and self.process.poll() is not None,
+            lambda: f"still there after {number.name}: {left_behind.processes(self.mark)}",
+        )
 
     def works(self):
         """Whether a job has begun, seconds after Snakemake: it is told with the time of day."""
