@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import flops
+import numpy as np
 import paper
 import yaml
 from measure import ROOT, number
@@ -49,8 +50,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DOCUMENT)
     args = parser.parse_args()
     config = yaml.safe_load((ROOT / "configs/yt8m.yaml").read_text(encoding="utf-8"))
-    epochs = config["training"]["m_step"]["epochs"]
-    text = document(stages(config), epochs, read_rate(args.results), gpu_rate(args.results))
+    text = document(config, read_rate(args.results), gpu_rate(args.results))
     args.out.write_text(text, encoding="utf-8")
 
 
@@ -165,10 +165,8 @@ def gpu_rate(results: Path) -> float | None:
     return shares[0]["figure"] * float(shares[0]["against"].split()[0]) * 1e12
 
 
-def document(
-    found: list[Stage], epochs: int, videos_a_second: float | None, measured: float | None
-) -> str:
-    """epochs: of an M-step."""
+def document(config: dict[str, Any], videos_a_second: float | None, measured: float | None) -> str:
+    found, epochs = stages(config), config["training"]["m_step"]["epochs"]
     rate = measured or ASKED
     source = (
         "measured for the Transformer's training step"
@@ -180,7 +178,8 @@ def document(
     head += [f"h on {count} GPU{'s' * (count > 1)}" for count in GPUS] + ["files", "disk, GB"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     lines += [line(stage, videos_a_second, rate) for stage in found]
-    total = [sum(getattr(stage, key) for stage in found) for key in ("videos", "operations")]
+    total = totals(found)
+    spared = 1 - totals(stages(config | {"controls": False})) / total
     disk, files = sum(stage.disk for stage in found), sum(stage.files for stage in found)
     lines.append(
         f"| **all** | {sum(stage.jobs for stage in found)} | {terabytes(total[0])} "
@@ -200,7 +199,14 @@ def document(
         epochs=epochs,
         waited=TRAIN_VIDEOS * epochs / WAITING / 3600,
         disk_hours=total[0] * bytes_a_video() / 1e9 / 3600,
+        reading=spared[0],
+        computing=spared[1],
     )
+
+
+def totals(found: list[Stage]) -> np.ndarray:
+    """Videos read, and operations."""
+    return np.sum([(stage.videos, stage.operations) for stage in found], axis=0)
 
 
 def line(stage: Stage, videos_a_second: float | None, rate: float) -> str:
@@ -259,7 +265,8 @@ the GPUs, where all of the computing would be {gpu_hours} h of one GPU.
 - **Files** are results alone. Each has a `.json` beside it, and each job a log and its times: some
   four times as many lie there in the end, and Snakemake keeps a file of its own for each result.
 - **Videos**: the train part, of the 6.1 million and 1.53 TB of all parts together.
-- Controls are a third of all reading: `controls: false` spares it, and the comparison.
+- Controls are {reading:.0%} of the reading and {computing:.0%} of the computing, which
+  `controls: false` spares, and the comparison with them.
 - E-step 2 is counted with the dearest model that may be selected.
 """
 

@@ -41,5 +41,5 @@ def label_bytes(pseudo_labels: Iterable[str], label_set: str | None) -> int:
     with open(label_set, encoding="utf-8", newline="") as file:
         try:
             return LABEL_BYTES * sum(int(row["positives"]) for row in csv.DictReader(file))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, csv.Error):
             return 0

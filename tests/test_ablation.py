@@ -54,6 +54,8 @@ def experiment(tmp_path, monkeypatch):
     pd.DataFrame(rows, columns=COLUMNS).to_csv("table.csv", index=False)
     write_selections()
     label_set = pd.DataFrame({"class": [7, 9, 11], "videos": [10, 10, 9], "positives": [0, 3, 0]})
+    rest = ("threshold_others", "threshold", "videos_with_positive", "score_sum")
+    label_set = label_set.assign(**dict.fromkeys(rest, 0), segments=20)
     label_set.to_csv("video_prior.csv", index=False)
     files = [ratings(tmp_path, run, values) for run, values in scores.items()]
     return "table.csv", files, SELECTIONS, ["video_prior.csv"]

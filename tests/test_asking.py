@@ -40,7 +40,11 @@ def test_an_m_step_holds_the_labels_of_its_set_or_every_entry_of_the_files(tmp_p
 
 
 @pytest.mark.parametrize(
-    "text", ["", "class,other\n3,5\n", "class,positives\n3\n", "positives\nx\n"]
+    "text",
+    [
+        *("", "class,other\n3,5\n", "class,positives\n3\n", "positives\nx\n"),
+        'positives\n"' + "5\n" * 100_000,  # a field of more than csv takes
+    ],
 )
 def test_a_damaged_label_set_asks_for_nothing_so_that_its_job_can_name_it(tmp_path, text):
     (tmp_path / "set.csv").write_text(text)
@@ -62,3 +66,5 @@ def test_what_an_m_step_asks_for_its_labels_is_what_it_takes(tmp_path):
         entry = sum(column.itemsize for column in columns) + source.segment.itemsize
         assert len(source.segment) == 100_000
         assert entry == asking.LABEL_BYTES
+    # What the files are, where each entry is kept.
+    assert 1 <= asking.label_bytes([path], None) / (asking.LABEL_BYTES * 100_000) < 1.1

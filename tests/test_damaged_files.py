@@ -1,5 +1,6 @@
 """Files that are cut, changed, of another version or not ours: refused in a line that names it."""
 
+import io
 import json
 import random
 import resource
@@ -253,6 +254,11 @@ def test_damaged_scores_never_become_a_label_set(tmp_path):
         made_label_set(tmp_path / "000.h5")
 
 
+def with_sums(text, value):
+    table = pd.read_csv(io.StringIO(text))
+    return table.assign(score_sum=value).to_csv(index=False, lineterminator="\n")
+
+
 def changed_label_set(path, change):
     """A whole label set, and then what `change` makes of its text."""
     write_labels_file(path.with_suffix(".h5"), None)
@@ -275,6 +281,8 @@ def changed_label_set(path, change):
         (lambda text: text.replace(",5\n", ",50\n", 1), "segments are not the same number in each"),
         (lambda text: text.replace(",5\n", ",1\n"), "at least positives"),
         (lambda text: text.replace("0.4,", "high,"), "column threshold_others is not of numbers"),
+        (lambda text: with_sums(text, -3), "column score_sum is not from 0 to positives"),
+        (lambda text: with_sums(text, 30), "column score_sum is not from 0 to positives"),
     ],
 )
 def test_a_label_set_that_was_cut_or_changed_is_refused(tmp_path, change, told):

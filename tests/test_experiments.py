@@ -140,18 +140,20 @@ def keys(settings, prefix=""):
 @pytest.mark.parametrize(
     ("name", "its_own"),
     [
-        ("yt8m", set()),
+        ("yt8m", {"evaluation.submission"}),
         # As in the demo, whatever its defaults become.
         (
             "demo-faithful",
-            {"training.clip_norm", "training.precision", "em.keep.floor", "em.keep.top"},
+            {"training.clip_norm", "training.precision", "em.keep.floor", "em.keep.top"}
+            | {"evaluation.submission", "evaluation.top_segments"}
+            | {"evaluation.bootstrap_replicates"},
         ),
     ],
 )
 def test_the_papers_settings_name_every_key_so_that_no_new_default_slips_in(config, name, its_own):
     """Of another threshold rule: those of the default's are not the paper's."""
     paper = yaml.safe_load((ROOT / f"configs/{name}.yaml").read_text())
-    parts = ("training", "em", "ensemble")
+    parts = ("training", "em", "ensemble", "evaluation")
     default = keys({part: config[part] for part in parts})
     default -= {"em.threshold.share", "em.threshold.other_share"}
     assert default - keys(paper) == its_own

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from test_truth import write_truth
 
+from segment_em.errors import InputError
 from segment_em.inspection import inspect
 from segment_em.pseudo_label_files import SegmentScores, write_pseudo_labels
 
@@ -34,6 +35,9 @@ def sources(tmp_path):
     for estimation in ("video_prior", "label_corrected"):
         sets[estimation] = tmp_path / f"{estimation}.csv"
         table = pd.DataFrame({"class": [3, 8], "threshold_others": 0.65, "threshold": 0.5})
+        # What else is counted is not looked at here.
+        counted = ("videos", "videos_with_positive", "positives", "score_sum")
+        table = table.assign(**dict.fromkeys(counted, 1), segments=3)
         table.to_csv(sets[estimation], index=False)
     return [write_chunk(tmp_path / "000.h5")], sets
 
@@ -59,6 +63,20 @@ def test_labels_are_held_against_the_truth(sources, tmp_path):
     assert found.loc[("video_prior", 3), ["correct", "true"]].tolist() == [1, 2]
     assert found.loc[("video_prior", 8), ["correct", "true"]].tolist() == [0, 1]
     assert found.loc[("label_corrected", 8), ["correct", "true"]].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda rows: rows[:-1], r"000\.h5: 2 classes that are not the 1 of the label set"),
+        (lambda rows: [*rows[:-1], rows[-1].replace("0.5", "")], r"prior\.csv: column threshold "),
+    ],
+)
+def test_a_label_set_that_was_cut_or_changed_is_refused(sources, damage, told):
+    path = sources[1]["video_prior"]
+    path.write_text("\n".join(damage(path.read_text().splitlines())) + "\n")
+    with pytest.raises(InputError, match=told):
+        inspect(*sources, None, None, 5, 100)
 
 
 def test_chunks_add_up(sources, tmp_path):

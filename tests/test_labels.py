@@ -252,11 +252,3 @@ def test_an_estimator_of_ones_own_that_keeps_nothing_is_named(chunk_path, monkey
     options = {"share": 0.5, "other_share": 0.5}
     with pytest.raises(InputError, match=told + r" estimators/mine\.py"):
         label_set([chunk_path], "mine", "class_quantile", options, None, 0.0)
-
-
-@pytest.mark.parametrize("where", [CARRIED, ~CARRIED, np.eye(*CARRIED.shape, dtype=bool)])
-def test_scores_of_a_teacher_that_are_not_finite_are_not_stored(tmp_path, where):
-    scores = np.where(where, np.nan, SCORES)
-    with pytest.raises(InputError, match="the teacher gave scores that are not finite; train it"):
-        write(tmp_path / "x.h5", scores, CARRIED, ["a", "b"], [0, 2, 3])
-    assert not (tmp_path / "x.h5").exists()

@@ -91,12 +91,3 @@ def test_predictions_of_other_videos_than_the_index_are_refused(tmp_path):
     with pytest.raises(InputError, match="predictions and index hold different videos"):
         outputs.submit(index_paths, prediction_paths[:1], 8, tmp_path / "submission.csv")
     assert not (tmp_path / "submission.csv").exists()
-
-
-def test_scores_that_are_not_finite_are_never_written(tmp_path):
-    scores = np.full((1, 2), np.nan, np.float32)
-    with pytest.raises(InputError, match="scores that are not finite"):
-        write_predictions(
-            tmp_path / "p.h5", [scores], np.array(["a"]), np.array([5]), CLASS_IDS, 5, {}
-        )
-    assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_scorers import JOB, SETTINGS, ensemble_of, plain_scores, weights
 
-from segment_em import estimation, labels, prediction, prediction_files
+from segment_em import ensemble, estimation, labels, prediction, prediction_files
 from segment_em.errors import InputError
 from segment_em.index_files import write_index
 
@@ -35,11 +35,27 @@ def test_the_e_step_stores_the_teachers_scores_of_every_segment(tmp_path, index_
 
 def test_several_models_are_scored_by_their_weighted_mean(tmp_path, index_path, small_index):
     paths = [weights(tmp_path, f"{n}.safetensors", n) for n in (0, 1)]
-    ensemble = ensemble_of(tmp_path, paths, [0.75, 0.25])
-    prediction.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
+    joined = ensemble_of(tmp_path, paths, [0.75, 0.25])
+    prediction.predict(joined, index_path, tmp_path / "out.h5", SETTINGS, JOB)
     found = prediction_files.read_predictions(tmp_path / "out.h5").scores
     parts = [np.concatenate(list(plain_scores(path, small_index).values())) for path in paths]
     np.testing.assert_allclose(found, 0.75 * parts[0] + 0.25 * parts[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("job", ["e_step", "prediction"])
+def test_scores_that_are_not_finite_name_their_video(tmp_path, index_path, monkeypatch, job):
+    def one_overflows(self, members, counts_V):
+        return np.where(np.arange(counts_V.sum())[:, None] == 4, np.nan, members[0])
+
+    monkeypatch.setattr(ensemble.Ensemble, "scores", one_overflows)
+    path, out = weights(tmp_path, "w.safetensors", 0), tmp_path / "out.h5"
+    score = {
+        "e_step": lambda: estimation.estimate(path, index_path, 0.0, 3, out, SETTINGS, JOB),
+        "prediction": lambda: prediction.predict(path, index_path, out, SETTINGS, JOB),
+    }[job]
+    with pytest.raises(InputError, match="video 'b': its scores are not finite"):
+        score()
+    assert not out.exists()
 
 
 def test_models_of_other_features_than_the_index_are_refused(tmp_path, index_path):
@@ -61,9 +77,9 @@ def test_members_of_other_classes_are_not_joined(tmp_path, index_path):
     paths = [
         weights(tmp_path, f"{last}.safetensors", 0, class_ids=[3, 8, last]) for last in (20, 21)
     ]
-    ensemble = ensemble_of(tmp_path, paths, [0.5, 0.5])
+    joined = ensemble_of(tmp_path, paths, [0.5, 0.5])
     with pytest.raises(InputError, match="classes"):
-        prediction.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
+        prediction.predict(joined, index_path, tmp_path / "out.h5", SETTINGS, JOB)
 
 
 def test_a_filter_is_of_each_videos_own_segments_and_the_members_spread_is_stored(
@@ -92,8 +108,8 @@ def test_the_grids_that_an_ensemble_names_are_used(tmp_path, index_path):
     path = weights(tmp_path, "0.safetensors", 0)
     found = []
     for shifts in ([0], [0, 2]):
-        ensemble = ensemble_of(tmp_path, [path], [1.0], shifts=shifts)
-        prediction.predict(ensemble, index_path, tmp_path / "out.h5", SETTINGS, JOB)
+        joined = ensemble_of(tmp_path, [path], [1.0], shifts=shifts)
+        prediction.predict(joined, index_path, tmp_path / "out.h5", SETTINGS, JOB)
         found.append(np.array(prediction_files.read_predictions(tmp_path / "out.h5").scores))
     assert np.abs(found[0] - found[1]).max() > 1e-4
 

@@ -90,8 +90,11 @@ def test_the_other_options_together_reach_the_localisations(finished):
     for i in (1, 2):
         calibration = read(of_run / f"em/iteration-{i}/calibration.json")
         assert (calibration["kind"], calibration["slope"] > 0) == ("class", True)
-    table = pd.read_csv(of_run / "em/iteration-2/label_sets/label_corrected.csv")
-    assert 0 < table["score_sum"].sum() < table["positives"].sum()  # soft labels are below 1
+    trained = read(of_run / "em/iteration-2/logistic@label_corrected/pretrained.json")["config"]
+    taken = {"labels": "soft", "agreement": True, "average_epochs": 1}
+    assert trained.items() >= taken.items()
+    tuned = read(of_run / "em/iteration-0/logistic/finetuned.json")["config"]
+    assert tuned["unrated_negatives"] == 1
     joined = ensemble.read(of_run / "ensemble/members.json")
     assert (joined.join, joined.video_filter, tuple(joined.shifts)) == ("geometric", 0.5, (0, 2))
     assert (of_run / "localisations.csv").exists()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segment_em import ratings_table
+from segment_em import label_set_files, ratings_table
 from segment_em.files import read_json, write_json
 from segment_em.provenance import inside, write_how
 from segment_em.tables import read_table
@@ -104,9 +104,9 @@ def _run(row: Mapping[str, Any]) -> str:
 
 def _starved(path: str) -> list[int]:
     """Classes of at least VIDEOS_OF_A_CLASS videos without a positive segment."""
-    table = pd.read_csv(path)
+    table = label_set_files.read(path)
     starved = (table["videos"] >= VIDEOS_OF_A_CLASS) & (table["positives"] == 0)
-    return table.loc[starved, "class"].tolist()
+    return table["class"][starved].tolist()
 
 
 def runs_table(runs: Sequence[Mapping[str, Any]], summaries: Sequence[str | Path]) -> pd.DataFrame:

@@ -66,6 +66,9 @@ def _promise() -> str:
     return ", ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
 
 
+GPU_IN_USE = "the models themselves do not fit: see what else uses this GPU (nvidia-smi)"
+
+
 @contextmanager
 def memory_told(remedy: str) -> Iterator[None]:
     """Turn a GPU's lack of memory into an InputError with the remedy."""
@@ -78,8 +81,10 @@ def memory_told(remedy: str) -> Iterator[None]:
 
 def conditions(device: torch.device, threads: int) -> dict[str, object]:
     """What decides the last bits of a result beside the work itself."""
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    count = processes.count()
+    count, gpu = processes.count(), None
+    if device.type == "cuda":
+        # Of all processes, which go on from the same state.
+        gpu = ", ".join(sorted({torch.cuda.get_device_name(number) for number in range(count)}))
     return {"gpu": gpu, "threads": threads, "processes": count, "torch": torch.__version__}
 
 

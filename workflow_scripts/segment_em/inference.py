@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from segment_em.compute import autocast, memory_told
+from segment_em.compute import GPU_IN_USE, autocast, memory_told
 from segment_em.dataset import Clips, Dequantise, in_order, load
 from segment_em.models import check_logits
 from segment_em.progress import Progress
@@ -38,8 +38,9 @@ def member_scores(
     The N segments are those of the videos, one video after another; a video without frames has
     none. shifts: see shifted_scores. videos: clips a batch.
     """
-    for model in models:
-        model.to(device).eval()
+    with memory_told(GPU_IN_USE):
+        for model in models:
+            model.to(device).eval()
     done, started, progress = 0, time.monotonic(), Progress(len(rows))
     for batch in load(clips, in_order(rows, videos), workers, pin=device.type == "cuda"):
         scores = []

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from segment_em import calibration, estimators
-from segment_em.labels import Chunk, Judged, read_chunks
+from segment_em import calibration, estimators, label_set_files
+from segment_em.labels import Chunk, Judged, read_chunks, require_classes
 from segment_em.truth import Truth
 
 COLUMNS = ["class", "estimation", "positives", "agreed", "any", "correct", "true"]
@@ -33,11 +33,13 @@ def inspect(
     in which the class truly occurs; true, segments of the corpus in which it does. The last two
     are empty where no truth is known. Reads chunk by chunk: memory does not grow with the corpus.
     """
-    tables = {name: pd.read_csv(path) for name, path in label_sets.items()}
+    tables = {name: label_set_files.read(path) for name, path in label_sets.items()}
     calibrated = calibration.read(calibration_path) if calibration_path else None
     truth = Truth(truth_path) if truth_path else None
     counts_4EC, true_C = 0, 0
     for chunk in read_chunks(pseudo_label_paths):
+        for table in tables.values():
+            require_classes(chunk, table["class"])
         true_NC = _true_segments(chunk, truth, segment_frames, max_frames)
         found = chunk.judged(calibrated)
         segment_n, _ = chunk.owners(np.arange(len(found.column)))
@@ -67,12 +69,12 @@ def _true_segments(
 
 
 def _counts(
-    found: Judged, segment_n: np.ndarray, tables: Mapping[str, pd.DataFrame], true_NC: np.ndarray
+    found: Judged, segment_n: np.ndarray, tables: Mapping[str, np.ndarray], true_NC: np.ndarray
 ) -> np.ndarray:
     """int64 [4, E, C]: positives, agreed, any, correct of each estimation."""
     kept_En = np.array(
         [
-            found.kept(estimators.load(name), table[["threshold_others", "threshold"]].to_numpy())
+            found.kept(estimators.load(name), label_set_files.thresholds(table))
             for name, table in tables.items()
         ]
     )

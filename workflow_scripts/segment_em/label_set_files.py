@@ -39,4 +39,11 @@ def read(path: str | Path) -> np.ndarray:
         raise InputError(
             f"{path}: segments are not the same number in each row, at least positives: {DELETE}"
         )
+    if ((table["score_sum"] < 0) | (table["score_sum"] > table["positives"])).any():
+        raise InputError(f"{path}: column score_sum is not from 0 to positives: {DELETE}")
     return table
+
+
+def thresholds(table: np.ndarray) -> np.ndarray:
+    """float64 [C, 2]: in videos that do not carry a class, and in those that do."""
+    return np.stack([table["threshold_others"], table["threshold"]], axis=1)

@@ -137,6 +137,15 @@ def check_entries(chunk: Chunk) -> None:
     )
 
 
+def require_classes(chunk: Chunk, class_ids: np.ndarray) -> None:
+    """Raise InputError unless a label set is of the chunk's classes. class_ids: int64, its own."""
+    hdf5.require(
+        np.array_equal(chunk.class_ids, class_ids),
+        f"{chunk.path}: {len(chunk.class_ids)} classes that are not the {len(class_ids)} "
+        "of the label set; delete the label set to make it anew",
+    )
+
+
 @dataclass(frozen=True)
 class LabelRule:
     """How stored scores become labels.
@@ -178,11 +187,7 @@ class PseudoLabels:
         folder = Path(paths[0]).parent
         found, stored_ids, stored_counts = [], [], []
         for chunk in read_chunks(paths):
-            hdf5.require(
-                np.array_equal(chunk.class_ids, class_ids),
-                f"{chunk.path}: {len(chunk.class_ids)} classes that are not the {len(class_ids)} "
-                "of the label set; delete the label set to make it anew",
-            )
+            require_classes(chunk, class_ids)
             check_entries(chunk)
             found.append(_listed(chunk, rule))
             stored_ids += chunk.video_ids.tolist()

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from segment_em import calibration, estimators, label_set_files
 from segment_em.index import segments_of
 from segment_em.index_files import read_index
@@ -47,7 +45,7 @@ def maximise(
     class_ids = label_set["class"]
     rule = LabelRule(
         estimators.load(taken.estimation),
-        np.stack([label_set["threshold_others"], label_set["threshold"]], axis=1),
+        label_set_files.thresholds(label_set),
         calibration.read(calibration_path) if calibration_path else None,
         taken.labels == "soft",
         taken.agreement,

@@ -7,15 +7,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from segment_em import interval_files
 from segment_em.checkpoint import changed_code, read_specification
 from segment_em.ensemble import check_weights, description_of, members_of, read
 from segment_em.errors import InputError
 from segment_em.feature_scale import apart, feature_rms
 from segment_em.files import matching
-from segment_em.index import Index, segments_of
+from segment_em.index import Index
 from segment_em.indexing import build_index
 from segment_em.left_out import frames_apart
 from segment_em.localisation import Localisation, merge, rows_of
@@ -101,15 +99,5 @@ def _rows(scorer: Scorer, threshold: float, names: dict[int, str]) -> Iterator[L
     index, segment_frames = scorer.index, scorer.settings.segment_frames
     for rows, scores_NC in scorer.parts():
         frames = scorer.clips.frame_counts[rows]
-        _require_finite(scores_NC, index.video_ids[rows], segments_of(frames, segment_frames))
         intervals = merge(scores_NC, frames, segment_frames, threshold)
         yield from rows_of(intervals, index.video_ids[rows].tolist(), scorer.class_ids, names)
-
-
-def _require_finite(scores_NC: np.ndarray, video_ids: np.ndarray, segments: np.ndarray) -> None:
-    finite_N = np.isfinite(scores_NC).all(axis=1)
-    if not finite_N.all():
-        video = np.repeat(video_ids, segments)[int(finite_N.argmin())]
-        raise InputError(
-            f"video '{video}': its scores are not finite; look for NaN in its features"
-        )

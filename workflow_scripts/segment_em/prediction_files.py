@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 
 from segment_em import hdf5
-from segment_em.errors import InputError
 from segment_em.hdf5_writing import replacing_hdf5
 from segment_em.index import indptr_of, segments_of
 
@@ -53,9 +52,9 @@ def write_predictions(
     segment_frames: int,
     attributes: Mapping[str, str],
 ) -> None:
-    """Write a chunk from its scores in parts, [n, C] each, in the order of the videos.
+    """Write a chunk from its scores in parts, finite [n, C] each, in the order of the videos.
 
-    Raises InputError if a score is not finite, ValueError if the parts do not add up.
+    Raises ValueError if the parts do not add up.
     """
     indptr = indptr_of(segments_of(frames, segment_frames))
     with replacing_hdf5(path, "v110") as file:
@@ -73,8 +72,6 @@ def write_predictions(
         scores = file.create_dataset("scores", shape, np.float32)
         first = 0
         for part in parts:
-            if not np.isfinite(part).all():
-                raise InputError(f"{path}: a model gave scores that are not finite; train it again")
             scores[first : first + len(part)] = part
             first += len(part)
         if first != shape[0]:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from segment_em.errors import InputError
 from segment_em.hdf5_writing import replacing_hdf5
 from segment_em.index import indptr_of
 
@@ -51,13 +50,10 @@ def sparse_scores(
 ) -> SegmentScores:
     """Keep every class that the video carries and, of the others, the best `top` above `floor`.
 
-    scores_NC: float32 [segments, classes]. labels_NC: bool, the video's labels, likewise.
+    scores_NC: float32 [segments, classes], finite. labels_NC: bool, the video's labels, likewise.
     spread_NC: float32, likewise, see SegmentScores.
     Equal scores at the limit of `top` are all kept, so that the choice is deterministic.
-    Raises InputError on scores that are not finite, which would be above no floor.
     """
-    if not np.isfinite(scores_NC).all():
-        raise InputError("E-step: the teacher gave scores that are not finite; train it again")
     others_NC = np.where(labels_NC, -1.0, scores_NC)
     keep_NC = others_NC > floor
     crowded_N = np.flatnonzero(np.count_nonzero(keep_NC, axis=1) > top)

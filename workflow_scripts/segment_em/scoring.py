@@ -53,8 +53,17 @@ class Scorer:
             yield rows, self.joined(rows, members)
 
     def joined(self, rows: np.ndarray, members: Sequence[np.ndarray]) -> np.ndarray:
-        """float32 [n, C]: what the members say together of the videos in `rows`."""
-        return self.ensemble.scores(members, self.segment_counts()[rows])
+        """float32 [n, C], finite: what the members say together of the videos in `rows`."""
+        counts = self.segment_counts()[rows]
+        scores_NC = self.ensemble.scores(members, counts)
+        finite_N = np.isfinite(scores_NC).all(axis=1)
+        if not finite_N.all():
+            video = np.repeat(self.index.video_ids[rows], counts)[int(finite_N.argmin())]
+            raise InputError(
+                f"video '{video}': its scores are not finite; look for NaN or values out of all "
+                "proportion in its features, or train the models again"
+            )
+        return scores_NC
 
     def members(self) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
         """The same as `parts`, but the scores of each member by itself."""

@@ -10,6 +10,7 @@ there repeats no pretraining.
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,10 +211,12 @@ def prepared(job: TrainingJob) -> torch.device:
     if job.compile and processes.count() > 1:
         # The compiler ended such jobs with SIGABRT where batch norms sum over processes.
         raise InputError("compute.compile works with one GPU per job; set compute.gpu to 1")
-    if job.compile and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+    # The one that PyTorch looks for.
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if job.compile and not shutil.which(compiler):
         raise InputError(
-            "compute.compile needs a C++ compiler (g++, clang++, or what CXX names), and none is "
-            "here: install one, or set compute.compile to false"
+            f"compute.compile needs a C++ compiler, and {compiler} is not here: install it, name "
+            "another in the variable CXX, or set compute.compile to false"
         )
     return prepare(job.threads, job.gpus)
 

@@ -21,7 +21,7 @@ from torch import nn
 
 from segment_em import processes, training_state
 from segment_em.averaging import Average
-from segment_em.compute import autocast, memory_told
+from segment_em.compute import GPU_IN_USE, autocast, memory_told
 from segment_em.curves import Curves
 from segment_em.dataset import Batch, Clips, Dequantise, load, on_device, shuffled
 from segment_em.errors import StoppedError
@@ -165,7 +165,8 @@ def train(
     videos; StoppedError, with the state kept, if SIGTERM or SIGINT arrives.
     """
     started = time.monotonic()
-    model.to(device).train()
+    with memory_told(GPU_IN_USE):
+        model.to(device).train()
     eps = ADAM_EPS / model.classifier.out_features
     optimiser = torch.optim.Adam(model.parameters(), plan.learning_rate, eps=eps, fused=True)
     video_ids = clips.reader.index.video_ids
@@ -228,8 +229,11 @@ def _network(model: nn.Module, plan: Plan, device: torch.device) -> nn.Module:
             # another: with three processes or more, sums would then differ in their last bits.
             find_unused_parameters=True,
         )
-    # Clips and frames differ from batch to batch.
-    return torch.compile(model, dynamic=True) if plan.compile else model
+    if not plan.compile:
+        return model
+    # Clips and frames differ from batch to batch. By itself the compiler would draw other numbers
+    # for dropout, as if the seed were another.
+    return torch.compile(model, dynamic=True, options={"fallback_random": True})
 
 
 def _batches(

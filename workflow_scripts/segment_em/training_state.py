@@ -1,7 +1,8 @@
 """The state of an unfinished training job: on disk, out of its parts, and when to write it.
 
 A job that is killed and started again goes on from its last state and ends with the weights, bit
-for bit, of a job that was never stopped.
+for bit, of a job that was never stopped; but for a model that is compiled, by a compiler that looks
+at the first batch.
 """
 
 import hashlib

@@ -77,8 +77,8 @@ def segment_means(
 def logits_of(classifier: nn.Linear, segments_XF: torch.Tensor) -> torch.Tensor:
     """Return logits [..., C]; where nothing is trained, in the precision of the weights.
 
-    bfloat16 has 256 steps an octave: of two million segments many would have the same score, and
-    what is ranked must not have ties.
+    bfloat16 has 256 steps an octave: of two million segments many would have the same score, while
+    they are to be ranked.
     """
     if classifier.training:
         return classifier(segments_XF)
