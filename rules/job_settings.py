@@ -29,7 +29,7 @@ class JobSettings:
         decide = {
             "threshold": threshold_of(self.config),
             "submission": self.config["evaluation"]["submission"],
-            "calibration": self.em["calibration"],
+            "unrated_negatives": self.config["training"]["finetune"]["unrated_negatives"],
             "compared": compared,
         }
         return canonical({key: data[key] for key in keys} | decide)

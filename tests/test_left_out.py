@@ -11,12 +11,16 @@ from segment_em.left_out import left_out
 CLASSES = np.array([3, 8, 20, 99])
 
 
-def lines_of(index, classes=CLASSES, max_frames=60):
-    return left_out({"test": index}, classes, max_frames)
+def lines_of(index, classes=CLASSES, max_frames=60, name="test"):
+    """All lines but that of video c, which has no frames."""
+    empty, *lines = left_out({name: index}, classes, max_frames)
+    assert empty.startswith(f"data.{name}: 1 of {len(index)} videos have no frames (c)")
+    return lines
 
 
 def test_nothing_is_said_of_data_that_are_used_whole(small_index):
     assert lines_of(small_index) == []
+    assert left_out({"test": small_index.take(np.array([0, 1, 3, 4]))}, CLASSES, 60) == []
 
 
 def test_videos_that_are_cut_are_told_with_the_ratings_that_go(small_index):
@@ -80,5 +84,6 @@ def test_files_in_which_nothing_is_labelled_or_rated_are_named(small_index):
     (line,) = left_out({"train": empty}, CLASSES, 60)
     assert line.startswith("data.train: 1 of 3 files have no label for any of their 1 videos (two")
     rated = index.take(np.array([0, 1, 2, 4]))  # of the second file c alone, which has no rating
-    (line,) = left_out({"segments": rated, "test": rated}, CLASSES, 60)
+    assert lines_of(rated, name="test") == []
+    (line,) = lines_of(rated, name="segments")
     assert line.startswith("data.segments: 1 of 3 files have no rating for any of their 1 videos")

@@ -15,7 +15,7 @@ FIXED = {"rule": "fixed", "delta": 0.9}
 
 
 def settings(threshold=QUANTILE, validation_fraction=1e-9, max_frames=60, **changes):
-    others = {"submission": True, "calibration": "none", "compared": False} | changes
+    others = {"submission": True, "unrated_negatives": 0, "compared": False} | changes
     return preflight.PlannedRun(max_frames, 5, validation_fraction, threshold, **others)
 
 
@@ -73,15 +73,16 @@ def test_what_would_be_refused_after_training_is_refused_here(small_index):
     table = table_of(small_index)
     with pytest.raises(InputError, match=r"no positive rating .* raise data.validation_fraction"):
         preflight.report(table, splits_of(small_index), settings())
-    table["validation_positives"] = 1
+    table["validation_positives"], planned = 1, settings(validation_fraction=1.0)
     spaced = replace(small_index, video_ids=small_index.video_ids.astype(object) + " x")
     splits = splits_of(small_index) | {"test": spaced}
     with pytest.raises(InputError, match=r"video id 'a x'.*set evaluation.submission: false"):
-        preflight.report(table, splits, settings())
-    preflight.report(table, splits, settings(submission=False))
+        preflight.report(table, splits, planned)
+    planned = planned._replace(submission=False)
+    preflight.report(table, splits, planned)
     table["videos"] = 0
     with pytest.raises(InputError, match=r"no video of the train split .* 4 classes; .* \[3, 8"):
-        preflight.report(table, splits, settings())
+        preflight.report(table, splits, planned)
 
 
 def test_without_a_rating_for_fine_tuning_nothing_is_trained(small_index):
@@ -104,41 +105,73 @@ def answered(index, **changes):
     return replace(index, ratings=index.ratings._replace(**changes))
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"positive": True}, r"[1-9]\d* of [1-9]\d* ratings"),
-        ({"positive": False}, r"0 of [1-9]\d* ratings"),
-        ({"start_second": 5000}, "0 of 0 ratings"),
-    ],
-)
-def test_a_teacher_that_cannot_be_calibrated_is_refused(small_index, changes, said):
-    changes = {
-        name: np.full_like(getattr(small_index.ratings, name), v) for name, v in changes.items()
-    }
-    table = table_of(small_index)
-    table["validation_positives"] = 1
-    splits = splits_of(small_index) | {"segments": answered(small_index, **changes)}
-    preflight.refuse(table, splits, settings(validation_fraction=1.0))
-    calibrated = settings(validation_fraction=1.0, calibration="class")
-    preflight.refuse(table, splits_of(small_index), calibrated)
-    with pytest.raises(InputError, match=rf"em\.calibration: class: {said} .* are positive"):
-        preflight.refuse(table, splits, calibrated)
+SAME_FOR_ALL = [
+    {"positive": True},
+    {"positive": False},
+    {"start_second": 5000},
+    {"class_id": 4},
+]
 
 
-def test_experiments_are_not_compared_on_a_test_set_without_positive_ratings(small_index):
+def changed(index, changes):
+    ratings = index.ratings
+    return answered(
+        index, **{name: np.full_like(getattr(ratings, name), v) for name, v in changes.items()}
+    )
+
+
+@pytest.mark.parametrize("changes", SAME_FOR_ALL)
+def test_ratings_for_validation_that_tell_no_model_from_another_are_refused(small_index, changes):
     table = table_of(small_index)
     table["validation_positives"] = 1
-    ratings = small_index.ratings
-    unrated = small_index.take(np.flatnonzero(np.diff(ratings.indptr) == 0))
-    negative = answered(small_index, positive=np.zeros_like(ratings.positive))
-    unlisted = answered(small_index, class_id=np.full_like(ratings.class_id, 4))
-    preflight.refuse(table, splits_of(small_index), settings(compared=True))
-    for test in (unrated, negative, unlisted):
-        splits = splits_of(small_index) | {"test": test}
-        preflight.refuse(table, splits, settings())
-        with pytest.raises(InputError, match=r"data\.test: no rating is positive .* an ablation"):
-            preflight.refuse(table, splits, settings(compared=True))
+    planned = settings(validation_fraction=1.0)
+    preflight.refuse(table, splits_of(small_index), planned)
+    splits = splits_of(small_index) | {"segments": changed(small_index, changes)}
+    with pytest.raises(InputError, match=r"data\.segments: for validation no class has ratings of"):
+        preflight.refuse(table, splits, planned)
+
+
+@pytest.mark.parametrize("changes", SAME_FOR_ALL)
+def test_a_test_set_that_tells_no_model_from_another_is_told_and_compares_none(
+    small_index, changes, caplog
+):
+    table = table_of(small_index)
+    table["validation_positives"] = 1
+    planned = settings(validation_fraction=1.0)
+    preflight.report(table, splits_of(small_index), planned)
+    assert "data.test: no class has" not in caplog.text
+    preflight.refuse(table, splits_of(small_index), planned._replace(compared=True))
+    splits = splits_of(small_index) | {"test": changed(small_index, changes)}
+    preflight.report(table, splits, planned)
+    assert "data.test: no class has ratings of both answers" in caplog.text
+    with pytest.raises(InputError, match=r"data\.test: .*, and an ablation compares"):
+        preflight.refuse(table, splits, planned._replace(compared=True))
+
+
+def test_a_test_set_without_ratings_is_no_fault_but_for_an_ablation(small_index, caplog):
+    table = table_of(small_index)
+    table["validation_positives"] = 1
+    unrated = small_index.take(np.flatnonzero(np.diff(small_index.ratings.indptr) == 0))
+    splits, planned = splits_of(small_index) | {"test": unrated}, settings(validation_fraction=1.0)
+    preflight.report(table, splits, planned)
+    assert "data.test: no class has" not in caplog.text
+    with pytest.raises(InputError, match=r"data\.test: .*, and an ablation compares"):
+        preflight.refuse(table, splits, planned._replace(compared=True))
+
+
+def test_unrated_negatives_ask_for_the_labels_of_rated_videos(small_index, caplog):
+    planned = settings(validation_fraction=1.0, unrated_negatives=4.0)
+    table = table_of(small_index, unrated_negatives=4.0)
+    table["validation_positives"] = 1
+    assert "taught as absent by unrated_negatives" in preflight.warnings(table, planned)[2]
+    labels = small_index.labels
+    bare = replace(small_index, labels=labels._replace(indptr=0 * labels.indptr))
+    rated = int((np.diff(small_index.ratings.indptr) > 0).sum())
+    for segments, told in ((bare, True), (small_index, False)):
+        caplog.clear()
+        preflight.report(table, splits_of(small_index) | {"segments": segments}, planned)
+        line = f"data.segments: {rated} of 5 videos have ratings and no labels"
+        assert (line in caplog.text) == told
 
 
 def test_one_threshold_for_all_is_warned_of_where_some_classes_are_rare(small_index):
@@ -155,12 +188,12 @@ def test_the_report_says_how_sure_validation_will_be(small_index, caplog):
     table = table_of(small_index)
     table["validation_ratings"] = [300, 300, 300, 300]
     table["validation_positives"] = [150, 150, 150, 0]
-    preflight.report(table, splits_of(small_index), settings())
+    preflight.report(table, splits_of(small_index), settings(validation_fraction=1.0))
     # Four times the ratings of the measurement: half of .018 and of .029.
     assert "mAP will vary by 0.009 to 0.015" in caplog.text
     assert "train: 5 videos, 1 without any label" in caplog.text
-    # Six of the classes, and in each split a rating of class 99, which is not listed.
-    assert sum(record.levelname == "WARNING" for record in caplog.records) == 9
+    # Six of the classes, and in each split a rating of class 99, which is not listed, and video c.
+    assert sum(record.levelname == "WARNING" for record in caplog.records) == 12
 
 
 @pytest.mark.parametrize("threshold", [QUANTILE, FIXED])
@@ -168,5 +201,5 @@ def test_nothing_is_warned_of_where_nothing_starves(small_index, threshold):
     table = table_of(small_index, threshold=threshold)
     for column in ("videos", "ratings", "validation_positives"):
         table[column] = 50
-    table["positive_ratings"] = 25
+    table["positive_ratings"], table["validation_ratings"] = 25, 60
     assert preflight.warnings(table, settings(threshold)) == []

@@ -229,6 +229,9 @@ E_STEP_3 = {file.replace("iteration-2", "iteration-3") for file in E_STEP_2}
 ITERATION_3 = {file.replace("iteration-2", "iteration-3") for file in ITERATION_2}
 LAST_CHANGED = selected(2) | ENSEMBLE | TABLE
 
+F_TEACHES = {file for file in selected(1) | AFTER_F1 if not re.match(r"em/.*/ensemble/", file)}
+F_TEACHES = F_TEACHES - replayed("T1", "T2") | replayed("F1", "F2")
+
 SETTINGS = {
     "threshold": (
         setting("em.threshold", {"share": 0.5}),
@@ -291,9 +294,20 @@ SETTINGS = {
     ),
     "F as the teacher": (
         setting("em.teacher", "best"),
-        {file for file in selected(1) | AFTER_F1 if not re.match(r"em/.*/ensemble/", file)}
-        - replayed("T1", "T2")
-        | replayed("F1", "F2"),
+        F_TEACHES,
+    ),
+    "F of the last iteration alone": (
+        lambda config: config["em"].update(select="iteration", teacher="best"),
+        F_TEACHES,
+    ),
+    "what validation selects and weighs by": (
+        setting("evaluation.criterion", "map"),
+        selected(0) | AFTER_F0 | CONTROL_ENSEMBLE,
+    ),
+    # The weights of the mean that teaches follow from these errors.
+    "draws behind each error": (
+        setting("evaluation.bootstrap_replicates", 50),
+        scores(LOGISTIC, *CONTROLS) | selected(0) | AFTER_F0 | CONTROL_ENSEMBLE,
     ),
     "members that are not fine-tuned again": (
         setting("ensemble", {"refit": False}),
@@ -320,6 +334,17 @@ def test_a_setting_repeats_what_it_decides(project, name):
     change, expected = SETTINGS[name]
     project.configure(change)
     assert project.wanted() == expected
+
+
+def test_another_number_of_chunks_indexes_anew_and_repeats_all(project):
+    project.configure(setting("data.chunks", 2))
+    files = {"train": 2, "segments": 1, "test": 2}
+    indexed = (index(split, f"{n:03d}") for split, count in files.items() for n in range(count))
+    # The second chunk with files was the third, and is the second now.
+    repeated = {
+        file.replace("pseudo_labels/002", "pseudo_labels/001") for file in EVERYTHING_TRAINED
+    }
+    assert project.wanted() == repeated.union(PREFLIGHT, *indexed)
 
 
 def test_the_order_of_keys_and_comments_change_nothing(project):

@@ -2,7 +2,8 @@
 
 # V videos, R ratings
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 
@@ -22,6 +23,7 @@ def left_out(splits: Mapping[str, Index], class_ids: np.ndarray, max_frames: int
     """
     found = []
     for name, index in splits.items():
+        found += _without_frames(name, index)
         found += _cut(name, index, max_frames)
         found += _past_the_end(name, index)
         found += frames_apart(f"data.{name}", index)
@@ -30,6 +32,21 @@ def left_out(splits: Mapping[str, Index], class_ids: np.ndarray, max_frames: int
     found += _files_without("train", splits, "label", "all count as showing none of the classes")
     found += _files_without("segments", splits, "rating", "they teach nothing")
     return found
+
+
+def listed(names: Collection[object]) -> str:
+    """The first of them, as text."""
+    return ", ".join(map(str, islice(names, SHOWN))) + (", ..." if len(names) > SHOWN else "")
+
+
+def _without_frames(name: str, index: Index) -> Iterator[str]:
+    empty = np.flatnonzero(index.first.frames == 0)
+    if len(empty):
+        yield (
+            f"data.{name}: {len(empty)} of {len(index)} videos have no frames "
+            f"({listed(index.video_ids[empty])}): nothing is learnt from them or localised in "
+            "them: extract their features again, or leave them out"
+        )
 
 
 def _cut(name: str, index: Index, max_frames: int) -> Iterator[str]:
@@ -98,11 +115,10 @@ def _unlisted(name: str, index: Index, class_ids: np.ndarray) -> Iterator[str]:
     unknown_R = columns_of(class_ids, index.ratings.class_id) < 0
     if unknown_R.any():
         ids = np.unique(index.ratings.class_id[unknown_R])
-        shown = ", ".join(map(str, ids[:SHOWN])) + (", ..." if len(ids) > SHOWN else "")
         yield (
             f"data.{name}: {unknown_R.sum()} of {len(unknown_R)} ratings are of {len(ids)} classes "
-            f"that data.segment_classes does not list ({shown}): they are not used: list them, or "
-            "leave it so"
+            f"that data.segment_classes does not list ({listed(ids)}): they are not used: list "
+            "them, or leave it so"
         )
 
 

@@ -3,7 +3,7 @@
 # V videos, C classes, L video labels, R ratings
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from segment_em.errors import InputError
 from segment_em.index import Index, columns_of, segments_of
-from segment_em.left_out import left_out
+from segment_em.left_out import left_out, listed
 from segment_em.submission import check_ids
 
 log = logging.getLogger(__name__)
@@ -21,14 +21,18 @@ FEW_VIDEOS = 10
 # How far mAP varies when the videos are drawn again, by so many ratings, five a video: of a real
 # data set (60 videos), and as in the simulations (.015 with 951, .019 to .024 with some 500).
 MEASURED_SDS, MEASURED_RATINGS = (0.018, 0.029), 300
-SHOWN = 10
+SAME_FOR_ALL = (
+    "no class has ratings of both answers (of segments within their videos), so that average "
+    "precision tells no model from another"
+)
 
 
 class PlannedRun(NamedTuple):
     """What decides the counts. threshold: as configured, with its rule; see thresholds/.
 
-    submission: whether test ids have to stand in one. calibration: of the teacher, on the
-    validation ratings. compared: whether the test set needs a positive rating, as in an ablation.
+    submission: whether test ids have to stand in one. unrated_negatives: see
+    training.rated_objective. compared: whether the test set has to tell models apart, as in an
+    ablation.
     """
 
     max_frames: int
@@ -36,7 +40,7 @@ class PlannedRun(NamedTuple):
     validation_fraction: float
     threshold: Mapping[str, Any]
     submission: bool
-    calibration: str
+    unrated_negatives: float
     compared: bool
 
 
@@ -107,7 +111,9 @@ def warnings(table: pd.DataFrame, planned: PlannedRun) -> list[str]:
             table,
             table["ratings"] == 0,
             "no rating for fine-tuning has",
-            "rate segments of them, or expect the scores of pretraining",
+            "taught as absent by unrated_negatives where their labels are missing; rate segments"
+            if planned.unrated_negatives
+            else "rate segments of them, or expect the scores of pretraining",
         ),
         _line(
             table,
@@ -125,7 +131,15 @@ def warnings(table: pd.DataFrame, planned: PlannedRun) -> list[str]:
             table,
             table["validation_positives"] == 0,
             "no positive rating for validation has",
-            "they do not count when F is selected; raise data.validation_fraction or rate more",
+            "they do not count when F is selected; rate segments that show them, or raise "
+            "data.validation_fraction",
+        ),
+        _line(
+            table,
+            (table["validation_positives"] > 0)
+            & (table["validation_positives"] == table["validation_ratings"]),
+            "no negative rating for validation has",
+            "average precision is 1 there whatever a model says; rate segments without them",
         ),
     ]
     if "share" not in planned.threshold:
@@ -144,8 +158,7 @@ def _line(table: pd.DataFrame, chosen: pd.Series, what: str, remedy: str) -> str
     if not chosen.any():
         return ""
     names = [f"{c} {n}".strip() for c, n in table.loc[chosen, ["class", "name"]].to_numpy()]
-    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    return f"{len(names)} of {len(table)} classes: {what} them ({shown}): {remedy}"
+    return f"{len(names)} of {len(table)} classes: {what} them ({listed(names)}): {remedy}"
 
 
 def report(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun) -> None:
@@ -166,31 +179,60 @@ def report(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
         expected = table["labels_expected"]
         log.info("E-step: by class median %d labels, least %d", expected.median(), expected.min())
     ratings = int(table["validation_ratings"].sum())
-    share = (MEASURED_RATINGS / max(1, ratings)) ** 0.5
+    variation = ""
+    if ratings:
+        low, high = ((MEASURED_RATINGS / ratings) ** 0.5 * sd for sd in MEASURED_SDS)
+        variation = f", whose mAP will vary by {low:.3f} to {high:.3f}"
     log.info(
-        "ratings: %d for fine-tuning, %d for validation, whose mAP will vary by %.3f to %.3f, %d "
-        "for the test",
-        table["ratings"].sum(),
-        ratings,
-        *(share * sd for sd in MEASURED_SDS),
-        len(splits["test"].ratings.class_id),
+        "ratings: %d for fine-tuning, %d for validation%s, %d for the test",
+        *(table["ratings"].sum(), ratings, variation, len(splits["test"].ratings.class_id)),
     )
     class_ids = table["class"].to_numpy()
     labelled = splits["train"].labels.indices
-    unlisted = int((columns_of(class_ids, labelled) < 0).sum())
-    log.info("labels: %d, of which %d are of classes not localised", len(labelled), unlisted)
+    unlisted = labelled[columns_of(class_ids, labelled) < 0]
+    log.info(
+        "labels: %d, of which %d are of classes not localised%s",
+        *(len(labelled), len(unlisted), f" ({listed(np.unique(unlisted))})" * bool(len(unlisted))),
+    )
     lost = left_out(splits, class_ids, planned.max_frames)
-    for line in [*lost, *warnings(table, planned)]:
+    unsuited = _unsuited(splits, class_ids, planned)
+    for line in [*lost, *unsuited, *warnings(table, planned)]:
         log.warning("warning: %s", line)
     refuse(table, splits, planned)
+
+
+def _unsuited(
+    splits: Mapping[str, Index], class_ids: np.ndarray, planned: PlannedRun
+) -> Iterator[str]:
+    """A line where the test's ratings tell no models apart, or the setting asks for labels."""
+    if len(splits["test"].ratings.class_id) and not _tells_apart(
+        splits["test"], class_ids, planned
+    ):
+        yield f"data.test: {SAME_FOR_ALL}; rate segments that show a class and others that do not"
+    rated = splits["segments"]
+    unlabelled = int(
+        ((np.diff(rated.labels.indptr) == 0) & (np.diff(rated.ratings.indptr) > 0)).sum()
+    )
+    if planned.unrated_negatives and unlabelled:
+        yield (
+            f"data.segments: {unlabelled} of {len(rated)} videos have ratings and no labels, and "
+            "all that is not rated there is taught as absent: write their labels into the files, "
+            "or set training.finetune.unrated_negatives to 0"
+        )
+
+
+def _tells_apart(rated: Index, class_ids: np.ndarray, planned: PlannedRun) -> bool:
+    """Whether a class has both answers, of segments that exist."""
+    counted_C, positives_C = _rated(rated, class_ids, _exist(rated, class_ids, planned))
+    return bool(((positives_C > 0) & (positives_C < counted_C)).any())
 
 
 def refuse(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun) -> None:
     """Raise InputError where a run would be refused after hours.
 
-    Without a video of any class, a rating for fine-tuning or a positive one for validation, both
-    answers where the teacher is calibrated, a positive one of the test set where experiments are
-    compared by it; or with a test id that no submission can hold.
+    Without a video of any class, a rating for fine-tuning, or both answers of a class for
+    validation, and of the test set where experiments are compared by it; or with a test id that no
+    submission can hold.
     """
     if not len(splits["train"].labels.indices):
         raise InputError(
@@ -209,11 +251,13 @@ def refuse(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
             "data.segments: no video is rated; the process selects by ratings: rate some segments, "
             "of which at least one positive has to be of a video for validation"
         )
+    validation = splits["segments"].for_validation(planned.validation_fraction)
     if not table["ratings"].any():
         raise InputError(
             f"data.segments: none of {given} ratings is for fine-tuning, of one of these classes "
-            "and of a segment within its video; look at data.segment_classes, give starts in "
-            "seconds, or lower data.validation_fraction"
+            f"and of a segment within its video ({len(validation.ratings.class_id)} are of videos "
+            "for validation); rate segments of more videos, look at data.segment_classes, give "
+            "starts in seconds, or lower data.validation_fraction"
         )
     if not table["validation_positives"].any():
         raise InputError(
@@ -221,19 +265,15 @@ def refuse(table: pd.DataFrame, splits: Mapping[str, Index], planned: PlannedRun
             "data.validation_fraction or rate more segments"
         )
     class_ids = table["class"].to_numpy()
-    validation = splits["segments"].for_validation(planned.validation_fraction)
-    scored_R = _exist(validation, class_ids, planned)
-    counted, positives = _rated(validation, class_ids, scored_R).sum(axis=1)
-    if planned.calibration != "none" and positives in (0, counted):
+    if not _tells_apart(validation, class_ids, planned):
         raise InputError(
-            f"em.calibration: {planned.calibration}: {positives} of {counted} ratings for "
-            "validation, of segments within their videos, are positive, and it needs both "
-            "answers; rate more segments, or set it to none"
+            f"data.segments: for validation {SAME_FOR_ALL}; rate segments that show a class and "
+            "others that do not, give starts in seconds, or raise data.validation_fraction"
         )
-    if planned.compared and not _rated(splits["test"], class_ids)[1].any():
+    if planned.compared and not _tells_apart(splits["test"], class_ids, planned):
         raise InputError(
-            "data.test: no rating is positive and of one of these classes, and an ablation "
-            "compares test mAP; give files with such ratings"
+            f"data.test: {SAME_FOR_ALL}, and an ablation compares by it; give files with such "
+            "ratings"
         )
     if planned.submission:
         check_ids(splits["test"].video_ids)
