@@ -27,6 +27,7 @@ from segment_em.provenance import (
     digest,
     file_digest,
     other_versions,
+    stamp_beside,
     stamps_below,
 )
 from segment_em.terms import SPLITS
@@ -214,6 +215,21 @@ def warn_of_versions():
         )
 
 
+def warn_of_other_records():
+    """Say so where an index was made from files that are not named now: all on it is made again."""
+    for data in DATASETS.values():
+        for split in ("train", "segments"):  # a test set may be exchanged
+            stamps = filter(None, map(stamp_beside, data.index(split)))
+            made_from = {path for stamp in stamps for path in stamp["inputs"]}
+            gone = sorted(made_from.difference(data.record_files(split)))
+            if gone:
+                logger.warning(
+                    f"data.name {data.name}: its index was made from {len(gone)} files that"
+                    f" data.{split} does not name now ({gone[0]} the first): it is made again, and"
+                    " all that was trained on it; another data.name keeps both"
+                )
+
+
 def warn_of_fewer_gpus():
     """Say so where a limit on all jobs cuts what one is to have: Snakemake does it silently."""
     limit = workflow.global_resources.get("gpu").value  # None without one
@@ -239,6 +255,7 @@ if workflow.is_main_process:
     one_line_a_job(logger)
     tell_of_unused_options()
     warn_of_versions()
+    warn_of_other_records()
     warn_of_fewer_gpus()
 
 

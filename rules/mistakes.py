@@ -25,6 +25,7 @@ from segment_em.terms import SPLITS
 
 TRAINING_KEYS = ("learning_rate", "batch", "video_loss")
 # What the challenge's server took.
+WHERE_PATHS_BEGIN = " (relative to the folder of the run; ~ is not expanded)"
 MOST_SUBMITTED = 100_000
 CLASS_LISTS = {"segment_classes": read_class_list, "vocabulary": read_vocabulary}
 # Linux gives a command 2 MiB of arguments, the environment included, and an index job names all its
@@ -195,9 +196,11 @@ def _file_mistakes(data: Mapping[str, Any], files: Mapping[str, list[str]]) -> I
     wanted = (*SPLITS, "segment_classes")
     for key in wanted:
         if key not in data:
-            yield f"data.{key}: missing; without simulation {', '.join(wanted)} are all needed"
+            yield f"data.{key}: missing; without simulation {', '.join(wanted)} are all needed" + (
+                "; where there is no test set, name a file without videos" if key == "test" else ""
+            )
         elif key in files and not files[key]:
-            yield f"data.{key}: no file matches {data[key]!r}"
+            yield f"data.{key}: no file matches {data[key]!r}{WHERE_PATHS_BEGIN}"
     for key, named in {**files, **{k: [data[k]] for k in CLASS_LISTS if k in data}}.items():
         yield from _braces(f"data.{key}", named)
     real = {split: {*map(os.path.realpath, found)} for split, found in files.items()}
@@ -293,7 +296,7 @@ def _new_video_mistakes(config: Mapping[str, Any]) -> Iterator[str]:
         return
     found = files_of(records)
     if not found:
-        yield f"localise.records: no file matches {records!r}"
+        yield f"localise.records: no file matches {records!r}{WHERE_PATHS_BEGIN}"
     yield from _braces("localise.records", found)
 
 

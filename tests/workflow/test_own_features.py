@@ -87,7 +87,8 @@ def test_the_readme_config_localises_in_own_hdf5_files(tmp_path):
     ]:
         names = [f"{kind}{100 * file + number}" for number in range(count)]
         own_file(tmp_path / f"{kind}{file}.h5", names, rated=kind != "train")
-    pd.DataFrame({"Index": CLASSES}).to_csv(tmp_path / "classes.csv", index=False)
+    names = [f"Straße/{number}, a" for number in CLASSES]
+    pd.DataFrame({"Index": CLASSES, "Name": names}).to_csv(tmp_path / "classes.csv", index=False)
     config = next(block for block in texts("README.md", "yaml") if "experiment: mine" in block)
     (tmp_path / "mine.yaml").write_text(config.replace("/data/mine", str(tmp_path)))
     run = snakemake(
@@ -98,6 +99,7 @@ def test_the_readme_config_localises_in_own_hdf5_files(tmp_path):
     assert run.returncode == 0, run.stdout
     found = pd.read_csv(tmp_path / "results/mine/localisations.csv")
     assert set(found["video_id"]) <= {f"test{number}" for number in range(12)}
+    assert set(found["name"]) <= set(names)
     table = pd.read_csv(tmp_path / "results/mine/table.csv")
     # Each class is a direction of its own: what is rated is found.
     assert table.loc[table["kind"] == "ensemble", "test_map"].item() > 0.9

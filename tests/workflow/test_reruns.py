@@ -347,6 +347,15 @@ def test_another_number_of_chunks_indexes_anew_and_repeats_all(project):
     assert project.wanted() == repeated.union(PREFLIGHT, *indexed)
 
 
+def test_an_index_of_files_that_are_not_named_now_is_told(project):
+    assert "data.name" not in project.run("--dry-run")
+    project.configure(setting("data.train", "records/train-00[01].tfrecord"))
+    assert (
+        "data.name small: its index was made from 1 files that data.train does not name now"
+        " (records/train-002.tfrecord the first)"
+    ) in project.run("--dry-run")
+
+
 def test_the_order_of_keys_and_comments_change_nothing(project):
     path = project.folder / "code/config.yaml"
     config = yaml.safe_load(path.read_text())

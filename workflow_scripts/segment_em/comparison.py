@@ -13,6 +13,7 @@ from segment_em.tables import printable, read_table, write_table
 
 # What a run is for. An experiment is these, and what they were made from.
 TABLE = "table.csv"
+WIDEST = 60  # characters of a column, when shown to people
 OTHER_ENDS = ("localisations.csv", "submission.csv", "preflight.csv", "report.html")
 
 
@@ -21,7 +22,9 @@ def compare(folders: Sequence[str | Path], out: str | Path, differences_out: str
     write_table(out, joined_tables(folders))
     differing = differences(folders)
     write_table(differences_out, differing)
-    told = differing.to_string(index=False) if len(differing) else "They were made alike."
+    told = "They were made alike."
+    if len(differing):
+        told = differing.to_string(index=False, max_colwidth=WIDEST)
     return f"{printable(read_table(out))}\n\n{told}"
 
 

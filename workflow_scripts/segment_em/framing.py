@@ -46,7 +46,10 @@ def payload_at(view: memoryview, offset: int) -> tuple[int, int, int]:
         raise DamagedError("the file ends inside the record's header", rest)
     size, length_crc = LENGTH.unpack_from(view, offset)
     if _masked_crc(view[offset : offset + 8]) != length_crc:
-        raise DamagedError("wrong CRC of the length: damaged or not a TFRecord", rest)
+        reason = "wrong CRC of the length: damaged or not a TFRecord"
+        if offset == 0:
+            reason += " (your own features: .h5 or .hdf5)"
+        raise DamagedError(reason, rest)
     left = len(view) - start
     if size > left - CRC.size:
         raise DamagedError(f"{size + 4} bytes announced, {left} left in the file", rest)

@@ -111,9 +111,10 @@ def _own_modality(
 ) -> Modality:
     key = f"features/{name}/frames"
     if not isinstance(file.get(key), h5py.Dataset):
+        there = ", ".join(file["features"]) if isinstance(file.get("features"), h5py.Group) else ""
         raise InputError(
-            f"{path}: dataset {key} is missing: add it, or train without it "
-            f"(data.features.{name}: null)"
+            f"{path}: dataset {key} is missing (under features: {there or 'nothing'}): add it, "
+            f"correct data.features, or train without it (data.features.{name}: null)"
         )
     frames = file[key]
     dtype = _own_dtype(path, frames, width)
@@ -165,7 +166,12 @@ def _warn_of_unusual(path: str, frames: h5py.Dataset, size: float) -> None:
 
 def _own_dtype(path: str, frames: h5py.Dataset, width: int) -> str:
     """Element type of a frames dataset that can be mapped and fits the width."""
-    if frames.ndim != 2 or frames.shape[1] != width:
+    if frames.ndim != 2:
+        raise InputError(
+            f"{path}: {frames.name} has shape {frames.shape}, expected [frames, {width}] with all "
+            "videos one after another: write it anew"
+        )
+    if frames.shape[1] != width:
         name = frames.parent.name.rsplit("/", 1)[-1]
         raise InputError(
             f"{path}: {frames.name} has shape {frames.shape}, expected {width} values a frame: "

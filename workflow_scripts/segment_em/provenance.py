@@ -259,8 +259,9 @@ def installed(package: str) -> str | None:
 
 @cache
 def _commit() -> dict[str, Any]:
-    """Asked once a process."""
-    clean = _git("status", "--porcelain") == ""
+    """Asked once a process. Clean: whether the code is the commit's, whatever else lies around."""
+    code = [f":/{name}" for name in ("Snakefile", "rules", "workflow_scripts", "config.yaml")]
+    clean = _git("status", "--porcelain", "--", *code) == ""
     return {"git_commit": _git("rev-parse", "HEAD"), "git_clean": clean}
 
 

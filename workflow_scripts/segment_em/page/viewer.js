@@ -185,8 +185,9 @@
   function marks(video, of) {
     const box = element("div", { class: "marks" });
     for (const [segment, positive] of ratingsOf(video, of)) {
-      const centre = Math.min(video.seconds, (segment + 0.5) * segmentSeconds);
-      const mark = element("span", { class: positive ? "yes" : "no", title: `${clock(segment * segmentSeconds)}: rated ${positive ? "occurs" : "does not occur"}` }, positive ? "✓" : "✕");
+      const start = segment * segmentSeconds; // the last segment may be shorter
+      const centre = (start + Math.min(start + segmentSeconds, video.seconds)) / 2;
+      const mark = element("span", { class: positive ? "yes" : "no", title: `${clock(start)}: rated ${positive ? "occurs" : "does not occur"}` }, positive ? "✓" : "✕");
       mark.style.left = `${(100 * centre) / video.seconds}%`;
       box.append(mark);
     }
@@ -276,7 +277,7 @@
     }
     const first = video.classes.filter((of) => of === column());
     const ordered = [...first, ...video.classes.filter((of) => of !== column())];
-    const labels = element("p", { class: "labels" }, video.labels.length ? "Video labels: " : "This video carries no labels.");
+    const labels = element("p", { class: "labels" }, video.labels.length ? "Video labels: " : "No labels of this video are known.");
     video.labels.forEach((of) => labels.append(element("b", {}, className(classes[of])), " "));
     pane.replaceChildren(heading(video), labels, tabs(), legend(video), axis(video), ...ordered.map((of) => strip(video, of)));
   }
