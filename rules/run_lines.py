@@ -4,7 +4,9 @@ Snakemake prints six lines a job. It can leave some out (--quiet), but not short
 """
 
 import logging
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 from snakemake.logging import DefaultFormatter, get_event, is_quiet_about
@@ -22,6 +24,12 @@ class OneLine(DefaultFormatter):
         if not msg["rule_msg"] or not is_quiet_about(self.quiet, "reason"):
             return super().format_job_info(msg)
         return f"{time.strftime('%H:%M:%S')} {msg['rule_msg']}"
+
+    def format_job_error(self, msg: dict[str, Any]) -> str:
+        """Snakemake's dozen lines, and then what the job itself said last: where, what, remedy."""
+        logs = [Path(path) for path in msg["log"] or () if os.path.isfile(path)]
+        said = [f"{path}: {line}" for path in logs for line in path.read_text().splitlines()[-1:]]
+        return "\n".join([super().format_job_error(msg), *said])
 
 
 def worth_a_line(record: logging.LogRecord) -> bool:

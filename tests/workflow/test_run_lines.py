@@ -29,6 +29,22 @@ def test_why_jobs_run_is_told_if_asked(tmp_path):
     assert said.count("Reason: ") == 3
 
 
+def test_what_a_failed_job_said_last_stands_near_the_end(tmp_path):
+    files = {name: f"{name}.tfrecord" for name in ("train", "segments", "test")}
+    for name in files.values():
+        (tmp_path / name).write_bytes(b"no record, but longer than the header of one")
+    (tmp_path / "classes.csv").write_text("Index\n3\n")
+    data = yaml.safe_dump({**files, "segment_classes": "classes.csv"}, default_flow_style=True)
+    preflight = ("--", "results/tiny/preflight.csv")
+    failed = snakemake(tmp_path, "--cores", "1", "--config", f"data={data}", *preflight)
+    assert failed.returncode == 1
+    (last,) = (line for line in failed.stdout.splitlines()[-8:] if ".log: " in line)
+    told = (
+        r"results/index/tiny/\w+/\d+\.log: error: \w+\.tfrecord: record 0 .*: fetch the file again"
+    )
+    assert re.fullmatch(told, last)
+
+
 @pytest.mark.parametrize("profile", ["default", "slurm"])
 def test_every_profile_asks_for_it(profile):
     asked = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
