@@ -1,11 +1,11 @@
-"""While an ancient input is made again, what depends on it is still looked at for changes.
+"""A file that is made again does not make again what only waits for it, and hides no other change.
 
-Snakemake looks no further behind a job that it will run, since all that follows would run anyway.
-What only waits for an ancient input would not: a setting that changed along with a record file was
-found by the next run alone.
+Snakemake runs what depends on an ancient input again where that input is missing, as it is after a
+job that failed; and it looks no further behind a job that it will run, since all that follows would
+run anyway. What only waits for an ancient input would not: a setting that changed along with a
+record file was found by the next run alone.
 """
 
-from collections.abc import Iterator
 from functools import wraps
 from typing import Any
 
@@ -13,28 +13,22 @@ from snakemake.dag import DAG
 
 
 def look_behind_ancient_inputs() -> None:
-    """Let Snakemake not pass over jobs that wait for what it will run and do not depend on it.
+    """Let Snakemake decide what to run as if nothing depended on its ancient inputs.
 
-    It has no hook for this: `DAG.update_needrun` skips what `DAG.bfs` reaches from a job.
+    It has no hook for this: `DAG.update_needrun` looks up what depends on a job.
     """
-    update_needrun, bfs = DAG.update_needrun, DAG.bfs
-    deciding: set[int] = set()  # the graphs that decide what to run at this moment
+    update_needrun = DAG.update_needrun
 
     @wraps(update_needrun)
     async def deciding_so(self: DAG, *args: Any, **options: Any) -> None:
-        deciding.add(id(self))
+        depending = self.depending
+        self.depending = _Depending(depending)
         try:
             await update_needrun(self, *args, **options)
         finally:
-            deciding.discard(id(self))
+            self.depending = depending
 
-    @wraps(bfs)
-    def what_follows(self: DAG, direction: Any, *jobs: Any, **options: Any) -> Iterator[Any]:
-        if id(self) in deciding and direction is self.depending:
-            direction = _Depending(direction)
-        return bfs(self, direction, *jobs, **options)
-
-    DAG.update_needrun, DAG.bfs = deciding_so, what_follows
+    DAG.update_needrun = deciding_so
 
 
 class _Depending:

@@ -19,16 +19,24 @@ def megabytes(
     counted: Iterable[str],
     held: float = 0,
 ) -> int:
-    """For all processes: what each takes by itself, twice that each try, and its inputs.
+    """For all processes: what each takes by itself, more at a further try, and its inputs.
 
-    own: MB of a process beside its inputs, at the first try. attempt: from 1 on. whole: inputs that
-    each process holds at once. counted: pseudo-labels that it counts a file at a time. held: bytes
-    that it keeps of these. An input that is not there yet raises FileNotFoundError, and Snakemake
-    asks again when it is.
+    own: MB of a process beside its inputs, at the first try. attempt: see doubled. whole: inputs
+    that each process holds at once. counted: pseudo-labels that it counts a file at a time. held:
+    bytes that it keeps of these. An input that is not there yet raises FileNotFoundError, and
+    Snakemake asks again when it is.
     """
     largest = max(map(os.path.getsize, counted), default=0)
     inputs = (sum(map(os.path.getsize, whole)) + COUNTING * largest + held) / 1e6
-    return int(processes * (own * 2 ** (attempt - 1) + inputs))
+    return int(processes * (doubled(own, attempt) + inputs))
+
+
+def doubled(asked: int, attempt: int) -> int:
+    """Twice as much at a second try and four times at each further one. attempt: from 1 on.
+
+    Not more, since a job that is tried often ended by something else, such as its time.
+    """
+    return asked * 2 ** min(attempt - 1, 2)
 
 
 def label_bytes(pseudo_labels: Iterable[str], label_set: str | None) -> int:

@@ -1,6 +1,7 @@
 # Checks the configuration, sets up the experiments, and answers what the rules ask of the machine.
 # The only place that reads `config`. Which files belong to a job: experiments.py; which settings:
 # job_settings.py, or beside the rule where they are a line.
+import json
 import os
 import re
 import shlex
@@ -154,13 +155,13 @@ def labels_held(wildcards, input):
 def minutes(kind):
     """Minutes that a job may take.
 
-    Twice as many at each further try, but for training, which goes on from where it was: so a job
-    never asks for more than a partition gives.
+    More at a further try, but for training, which goes on from where it was: so a job never asks
+    for more than a partition gives.
     """
 
     def asked(wildcards, attempt):
         own = compute(wildcards)["minutes"][kind]
-        return own if kind == "train" else own * 2 ** (attempt - 1)
+        return own if kind == "train" else asking.doubled(own, attempt)
 
     return asked
 
@@ -216,17 +217,21 @@ def warn_of_versions():
 
 
 def warn_of_other_records():
-    """Say so where an index was made from files that are not named now: all on it is made again."""
+    """Say so where an index is to be made again for other files or settings, and all on it."""
     for data in DATASETS.values():
         for split in ("train", "segments"):  # a test set may be exchanged
-            stamps = filter(None, map(stamp_beside, data.index(split)))
+            stamps = list(filter(None, map(stamp_beside, data.index(split))))
             made_from = {path for stamp in stamps for path in stamp["inputs"]}
             gone = sorted(made_from.difference(data.record_files(split)))
-            if gone:
+            what = f"from {len(gone)} files that data.{split} does not name now, such as {gone[:1]}"
+            if not gone:
+                what = (
+                    f"with other settings of data ({', '.join(json.loads(data.index_settings()))})"
+                )
+            if gone or any(canonical(s["config"]) != data.index_settings() for s in stamps):
                 logger.warning(
-                    f"data.name {data.name}: its index was made from {len(gone)} files that"
-                    f" data.{split} does not name now ({gone[0]} the first): it is made again, and"
-                    " all that was trained on it; another data.name keeps both"
+                    f"data.name {data.name}: its index of {split} was made {what}: it is made again,"
+                    " and all that was trained on it; another data.name keeps both"
                 )
 
 

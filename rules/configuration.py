@@ -33,7 +33,7 @@ def checked(config: Mapping[str, Any]) -> dict[str, Any]:
     if not mistakes:
         try:
             typed = _typed_options(typed)
-            mistakes = list(mistakes_of(typed))
+            mistakes = list(_not_finite(typed)) or list(mistakes_of(typed))
         except PluginError as error:
             mistakes = [str(error)]
     if mistakes:
@@ -63,6 +63,8 @@ def _typed(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> An
 
 def _scalar(value: Any, wanted: str | list[str] | None) -> Any:
     wanted = [wanted] if isinstance(wanted, str) else wanted or []
+    if value == "null" and "null" in wanted:
+        return None
     if isinstance(value, str) and "string" not in wanted and wanted:
         value = _number(value)
     if "number" in wanted and isinstance(value, int) and not isinstance(value, bool):

@@ -24,8 +24,9 @@ from segment_em.simulation.settings import RATED_FRAMES, Settings
 from segment_em.terms import SPLITS
 
 TRAINING_KEYS = ("learning_rate", "batch", "video_loss")
+# Of a relative path.
+WHERE_PATHS_BEGIN = " (from the folder of the run on)"
 # What the challenge's server took.
-WHERE_PATHS_BEGIN = " (relative to the folder of the run; ~ is not expanded)"
 MOST_SUBMITTED = 100_000
 CLASS_LISTS = {"segment_classes": read_class_list, "vocabulary": read_vocabulary}
 # Linux gives a command 2 MiB of arguments, the environment included, and an index job names all its

@@ -1,7 +1,10 @@
-"""Where Snakemake has no record of a file, the stamp beside the file stands in for it.
+"""What the stamp beside a file says counts beside what Snakemake has recorded of it.
 
-Snakemake keeps in .snakemake what each file was made with, and trusts a file of which it has no
-record: a setting that changed after results were copied without that folder would go unnoticed.
+Snakemake keeps in .snakemake what each file was to be made with. It trusts a file of which it has
+no record: a setting that changed after results were copied without that folder would go unnoticed.
+It records a job that failed as one that ended, removes its files, and misses them only where
+something asks for them: the change that the job was for would be forgotten. And on a cluster a job
+reads the configuration itself, which may have been edited since.
 """
 
 import json
@@ -18,7 +21,7 @@ from segment_em.provenance import beside, canonical
 
 
 def recall_from_stamps() -> None:
-    """Let Snakemake compare jobs that it has no record of with the stamps beside their outputs.
+    """Let Snakemake compare jobs with the stamps beside their outputs too.
 
     It has no hook for this, so two methods of its record keeping are wrapped.
     """
@@ -26,22 +29,29 @@ def recall_from_stamps() -> None:
 
     @wraps(params_changed)
     def changed(self: PersistenceBase, job: Any, file: Any = None) -> Any:
-        known = file is not None or recorded(self, job)
-        return params_changed(self, job, file) if known else change_since(job)
+        if file is not None:
+            return params_changed(self, job, file)
+        change = change_since(job)
+        return change | params_changed(self, job) if recorded(self, job) else change
 
     PersistenceBase.has_metadata = lambda self, job: True
     PersistenceBase.params_changed = changed
 
 
 def change_since(job: Any) -> ParamsChange:
-    """What differs between the stamps beside a job's outputs and what the job would do now."""
+    """What differs between the stamps beside a job's outputs and what the job would do now.
+
+    A job of which an output is missing has changed too.
+    """
+    if not all(Path(file).exists() for file in job.output):
+        return ParamsChange({"not made"}, set(), set(job.output))
     stamps = [path for path in map(beside, job.output) if path.is_file()]
     try:
         found = [read_json(path) for path in stamps]
     except InputError as error:
         raise WorkflowError(str(error)) from None
     change = NO_PARAMS_CHANGE
-    if not found and any(Path(file).exists() for file in job.output):
+    if job.output and not found:
         change = ParamsChange({"no provenance"}, set(), set(job.output))
     for head in found:
         old, new = _compared(head["stamp"], job)

@@ -148,6 +148,12 @@ def test_addresses_of_videos_may_have_a_port_or_be_paths(config, address):
     assert checked(changed(config, "report.link", address))["report"]["link"] == address
 
 
+def test_null_after_config_is_none_where_that_is_allowed(config):
+    """Snakemake hands nested values of --config on as text."""
+    assert checked(changed(config, "report.link", "null"))["report"]["link"] is None
+    assert checked(changed(config, "experiment", "null"))["experiment"] == "null"
+
+
 # What the code knows of a setting that chooses by name; the schema is read without importing it.
 KNOWN = {
     "compute.PRECISIONS": ("training", "precision"),

@@ -103,6 +103,10 @@ WRONG = {
         {"models.bigru.training.learning_rate": INFINITE},
         "models.bigru.training.learning_rate: inf is not a finite number",
     ),
+    "infinite option of a model, as text": (
+        {"models.nextvlad.expansion": "1e999"},
+        "models.nextvlad.expansion: inf is not a finite number",
+    ),
     # Ranges
     "negative seed": ({"seed": -1}, "seed: -1 is less than the minimum of 0"),
     "no chunks": ({"data.chunks": 0}, "data.chunks: 0 is less than the minimum of 1"),
@@ -231,6 +235,10 @@ WRONG = {
     "spaces in a modality": (
         {"data.features": {"r g b": 3}},
         "data.features: 'r g b' is not letters, digits and '_'",
+    ),
+    "modality that YAML reads as a number": (
+        {"data.features": {1: 3}},
+        "data.features: 1 is not of type 'string'; quote it",
     ),
     "link that runs": ({"report.link": "javascript:x({id})"}, "report.link: 'javascript:x({id})'"),
     "link without id": (

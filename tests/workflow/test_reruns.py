@@ -120,14 +120,23 @@ class Project:
         self.folder, self.results = folder, folder / "results/small"
 
     def run(self, *arguments):
-        done = snakemake(
+        done = self.tried(*arguments)
+        assert done.returncode == 0, done.stdout[-4000:]
+        return done.stdout
+
+    def fail(self):
+        """What a run says that ends with an error."""
+        done = self.tried()
+        assert done.returncode == 1
+        return done.stdout
+
+    def tried(self, *arguments):
+        return snakemake(
             self.folder,
             *arguments,
             configs=[self.folder / "code/reruns.yaml"],
             snakefile=self.folder / "code/Snakefile",
         )
-        assert done.returncode == 0, done.stdout[-4000:]
-        return done.stdout
 
     def wanted(self, *arguments):
         """The results that a run would make; a .json that only tells of another is left out."""
@@ -240,8 +249,7 @@ SETTINGS = {
     "delta, of another rule than the default": (setting("em.threshold", {"delta": 0.8}), set()),
     "calibration": (
         setting("em.calibration", "model"),
-        PREFLIGHT
-        | {f"em/iteration-{i}/calibration.json" for i in (1, 2)}
+        {f"em/iteration-{i}/calibration.json" for i in (1, 2)}
         | label_sets(1)
         | ITERATION_1
         | AFTER_F1,
@@ -351,9 +359,12 @@ def test_an_index_of_files_that_are_not_named_now_is_told(project):
     assert "data.name" not in project.run("--dry-run")
     project.configure(setting("data.train", "records/train-00[01].tfrecord"))
     assert (
-        "data.name small: its index was made from 1 files that data.train does not name now"
-        " (records/train-002.tfrecord the first)"
+        "data.name small: its index of train was made from 1 files that data.train does not name"
+        " now, such as ['records/train-002.tfrecord']"
     ) in project.run("--dry-run")
+    project.configure(setting("data.train", "records/train-*.tfrecord"))
+    project.configure(setting("data.on_damage", "skip"))
+    assert "index of segments was made with other settings of data (" in project.run("--dry-run")
 
 
 def test_the_order_of_keys_and_comments_change_nothing(project):
@@ -430,6 +441,41 @@ def test_an_edit_repeats_what_runs_the_edited_code(project, name):
     edit, expected = EDITS[name]
     project.edit(*edit)
     assert project.wanted() == expected
+
+
+# Jobs that failed, and results that are not what Snakemake has recorded ---------------------------
+
+
+def test_a_preflight_that_was_refused_repeats_no_training(project):
+    config = project.folder / "code/reruns.yaml"
+    before = config.read_text()
+    project.configure(setting("data.validation_fraction", 1e-9))
+    assert "for validation" in project.fail()
+    config.write_text(before)
+    assert not (project.results / "preflight.csv").exists()
+    assert project.wanted() == PREFLIGHT | FIGURES | PAGE
+
+
+def test_a_change_of_which_the_first_job_failed_is_not_forgotten(project, tmp_path, monkeypatch):
+    project.configure(setting("ensemble", {"weights": "equal"}))
+    with monkeypatch.context() as without_room:
+        (tmp_path / "sitecustomize.py").write_text(
+            "import os, sys\nif 'weigh_members' in ' '.join(sys.orig_argv[:2]): os._exit(1)\n"
+        )
+        without_room.setenv("PYTHONPATH", str(tmp_path))
+        assert "Error in rule weigh" in project.fail()
+    _, expected = SETTINGS["weights of the members"]
+    assert project.wanted() == expected
+
+
+def test_weights_that_were_trained_by_other_settings_than_recorded_are_trained_again(project):
+    """As where a job on a cluster has read a configuration that was edited since the start."""
+    stamp = project.results / EARLY_1 / "pretrained.json"
+    times, told = stamp.stat(), json.loads(stamp.read_text())
+    told["stamp"]["config"]["epochs"] += 1
+    stamp.write_text(json.dumps(told))
+    os.utime(stamp, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert project.wanted() == ITERATION_1 | AFTER_F1
 
 
 def test_a_touch_of_every_file_changes_nothing(project):
