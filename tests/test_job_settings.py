@@ -49,7 +49,7 @@ DECIDED = {
     "training.m_step.learning_rate_factor": (0.5, {"maximise"}),
     "training.m_step.average_epochs": (2, {"maximise"}),
     "training.finetune.epochs": (3, TUNED),
-    "training.finetune.unrated_negatives": (0.5, TUNED),
+    "training.finetune.unrated_negatives": (0.5, TUNED | {"preflight"}),
     "training.precision": ("float32", TRAINED | SCORED),
     "training.clip_norm": (0.5, TRAINED),
     "training.least_steps": (50, TRAINED),
