@@ -60,6 +60,10 @@ def read(path):
     return json.loads(path.read_text())
 
 
+def settings_of(path):
+    return read(path)["stamp"]["config"]
+
+
 def test_by_the_papers_settings_f_of_the_last_iteration_estimates_alone(finished):
     of_run = finished / "x.tiny.paper.1"
     for i, members in enumerate([["logistic"], *ITERATIONS]):
@@ -90,11 +94,10 @@ def test_the_other_options_together_reach_the_localisations(finished):
     for i in (1, 2):
         calibration = read(of_run / f"em/iteration-{i}/calibration.json")
         assert (calibration["kind"], calibration["slope"] > 0) == ("class", True)
-    trained = read(of_run / "em/iteration-2/logistic@label_corrected/pretrained.json")["config"]
+    trained = settings_of(of_run / "em/iteration-2/logistic@label_corrected/pretrained.json")
     taken = {"labels": "soft", "agreement": True, "average_epochs": 1}
     assert trained.items() >= taken.items()
-    tuned = read(of_run / "em/iteration-0/logistic/finetuned.json")["config"]
-    assert tuned["unrated_negatives"] == 1
+    assert settings_of(of_run / "em/iteration-0/logistic/finetuned.json")["unrated_negatives"] == 1
     joined = ensemble.read(of_run / "ensemble/members.json")
     assert (joined.join, joined.video_filter, tuple(joined.shifts)) == ("geometric", 0.5, (0, 2))
     assert (of_run / "localisations.csv").exists()
