@@ -123,7 +123,7 @@ def project(tiny_run, tmp_path_factory):
     own.mkdir()
     for name in ("train0.h5", "rated0.h5", "test0.h5"):
         (own / name).touch()
-    (own / "classes.csv").write_text("Index\n3\n")
+    (own / "classes.csv").write_text("Index,Name\n3,cooking\n")
     config = next(text for text in texts("README.md", "yaml") if "experiment: mine" in text)
     (folder / "mine.yaml").write_text(config.replace("/data/mine", str(own)))
     (folder / "ablation.yaml").write_text(
