@@ -223,16 +223,16 @@ def warn_of_other_records():
             stamps = list(filter(None, map(stamp_beside, data.index(split))))
             made_from = {path for stamp in stamps for path in stamp["inputs"]}
             gone = sorted(made_from.difference(data.record_files(split)))
-            what = f"from {len(gone)} files that data.{split} does not name now, such as {gone[:1]}"
-            if not gone:
-                what = (
-                    f"with other settings of data ({', '.join(json.loads(data.index_settings()))})"
-                )
-            if gone or any(canonical(s["config"]) != data.index_settings() for s in stamps):
-                logger.warning(
-                    f"data.name {data.name}: its index of {split} was made {what}: it is made again,"
-                    " and all that was trained on it; another data.name keeps both"
-                )
+            if gone:
+                what = f"from {len(gone)} files that data.{split} does not name now ({gone[0]})"
+            elif any(canonical(stamp["config"]) != data.index_settings() for stamp in stamps):
+                what = f"with other settings ({', '.join(json.loads(data.index_settings()))})"
+            else:
+                continue
+            logger.warning(
+                f"data.name {data.name}: its index of {split} was made {what}: it is made again,"
+                " and all that was trained on it; another data.name keeps both"
+            )
 
 
 def warn_of_fewer_gpus():

@@ -36,7 +36,7 @@ def test_a_stopped_job_leaves_nothing_and_says_one_line(tmp_path, number):
     )
     waiting.until(lambda: list(tmp_path.iterdir()), pause=0.01)
     job.send_signal(number)
-    _, said = job.communicate(timeout=waiting.SECONDS)
+    _, said = job.communicate(timeout=30)
     assert job.returncode == 128 + number
     assert said == f"stopped by {number.name}; the same command starts this job again\n"
     assert not list(tmp_path.iterdir())

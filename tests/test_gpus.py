@@ -77,7 +77,7 @@ def test_a_killed_job_frees_its_device_at_once(machine, tmp_path):
     second = job(machine, 1, "sh", "-c", JOB, str(tmp_path / "second.txt"), "0")
     assert b"waiting for 1 of the GPUs 5" in second.stderr.readline()
     first.send_signal(signal.SIGKILL)
-    assert second.wait(timeout=waiting.SECONDS) == 0
+    assert second.wait(timeout=30) == 0
     assert recorded(tmp_path / "second.txt")["devices"] == "5"
 
 

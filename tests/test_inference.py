@@ -75,13 +75,20 @@ def test_scores_do_not_depend_on_how_many_videos_are_scored_at_a_time(
         np.testing.assert_allclose(other, found[0], atol=2e-6)
 
 
-def test_a_gpu_without_room_for_the_videos_is_one_line_with_the_remedy(small_index, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("forward", r"lower compute\.inference_videos"),
+        ("to", r"the models themselves do not fit: see what else uses this GPU"),
+    ],
+)
+def test_a_gpu_without_room_is_one_line_with_the_remedy(small_index, monkeypatch, method, told):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has")
 
     model = small_model("logistic")
-    monkeypatch.setattr(model, "forward", full)
-    with pytest.raises(InputError, match=r"^CUDA out of memory: lower compute\.inference_videos"):
+    monkeypatch.setattr(model, method, full)
+    with pytest.raises(InputError, match=f"^CUDA out of memory: {told}"):
         next(scored_all(model, small_index))
 
 

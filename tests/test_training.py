@@ -211,13 +211,22 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_rate_and_videos(small_index,
         run(small_index, state, model=model)
 
 
-def test_a_gpu_without_room_is_one_line_with_the_remedy(small_index, state, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("forward", r"lower models\.<name>\.training"),
+        ("to", r"the models themselves do not fit: see what else uses this GPU"),
+    ],
+)
+def test_a_gpu_without_room_is_one_line_with_the_remedy(
+    small_index, state, monkeypatch, method, told
+):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has")
 
     model = small_model("logistic")
-    monkeypatch.setattr(model, "forward", full)
-    with pytest.raises(InputError, match=r"^CUDA out of memory: lower models\.<name>\.training"):
+    monkeypatch.setattr(model, method, full)
+    with pytest.raises(InputError, match=f"^CUDA out of memory: {told}"):
         run(small_index, state, model=model)
 
 

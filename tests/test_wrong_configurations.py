@@ -363,13 +363,17 @@ WRONG = {
         OWN | {"data.chunks": 5},
         "data.chunks: 5 is above the number of files (train 2, segments 1, test 1)",
     ),
-    "empty glob": (OWN | {"data.train": "no*.h5"}, "data.train: no file matches 'no*.h5'"),
+    "empty glob": (OWN | {"data.train": "no*.h5"}, "data.train: no file matches 'no*.h5' (from"),
     "empty list": (OWN | {"data.test": []}, "data.test: [] should be non-empty"),
     "a file that is not there": (
         OWN | {"data.test": ["test9.tfrecord"]},
         "data.test: no file matches ['test9.tfrecord']",
     ),
-    "one split missing": (OWN | {"data.test": REMOVED}, "data.test: missing; without simulation"),
+    "one split missing": (
+        OWN | {"data.test": REMOVED},
+        "data.test: missing; without simulation",
+        "where there is no test set, name a file",
+    ),
     "no classes": (OWN | {"data.segment_classes": REMOVED}, "data.segment_classes: missing"),
     "class list that is not there": (
         OWN | {"data.segment_classes": "no.csv"},

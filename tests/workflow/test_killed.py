@@ -28,6 +28,7 @@ DISTURBANCES = {signal.SIGKILL: 20, signal.SIGTERM: 5, signal.SIGINT: 5}
 CONFIGURATION = [str(ROOT / "tests/workflow/disturbed.yaml")]
 EXACT = {".csv", ".safetensors", ".h5", ".tfrecord", ".npz"}  # equal bytes; a .json tells the time
 TIMED = {"timeline.csv", "devices.csv"}  # when jobs ran
+SECONDS_TO_END = 60
 
 
 class Undisturbed(NamedTuple):
@@ -91,6 +92,7 @@ class Run:
         waiting.until(
             lambda: not left_behind.processes(self.mark) and self.process.poll() is not None,
             lambda: f"still there after {number.name}: {left_behind.processes(self.mark)}",
+            SECONDS_TO_END,
         )
 
     def works(self):

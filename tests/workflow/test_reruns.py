@@ -360,11 +360,11 @@ def test_an_index_of_files_that_are_not_named_now_is_told(project):
     project.configure(setting("data.train", "records/train-00[01].tfrecord"))
     assert (
         "data.name small: its index of train was made from 1 files that data.train does not name"
-        " now, such as ['records/train-002.tfrecord']"
+        " now (records/train-002.tfrecord)"
     ) in project.run("--dry-run")
     project.configure(setting("data.train", "records/train-*.tfrecord"))
     project.configure(setting("data.on_damage", "skip"))
-    assert "index of segments was made with other settings of data (" in project.run("--dry-run")
+    assert "its index of segments was made with other settings (" in project.run("--dry-run")
 
 
 def test_the_order_of_keys_and_comments_change_nothing(project):
@@ -454,6 +454,13 @@ def test_a_preflight_that_was_refused_repeats_no_training(project):
     config.write_text(before)
     assert not (project.results / "preflight.csv").exists()
     assert project.wanted() == PREFLIGHT | FIGURES | PAGE
+
+
+def test_a_check_of_the_splits_that_is_missing_repeats_no_training(project):
+    (project.folder / "results/index/small/splits.json").unlink()
+    wanted = project.wanted()
+    assert wanted >= SPLITS_CHECKED
+    assert not [file for file in wanted if file.endswith((".safetensors", ".h5"))]
 
 
 def test_a_change_of_which_the_first_job_failed_is_not_forgotten(project, tmp_path, monkeypatch):
